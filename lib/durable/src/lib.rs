@@ -1,0 +1,47 @@
+//! Files that are either wholly there or not there at all: write, flush, rename, flush the folder.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Replaces `path` with `contents` so that a power cut leaves the old file or the new one, never a mixture.
+///
+/// `mode` is the permission of the new file. When this returns `Ok`, the contents and the name are on disk. A leftover
+/// `<name>.new` of an interrupted write is overwritten.
+pub fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "path has no file name"))?;
+    let mut staged_name = name.to_os_string();
+    staged_name.push(".new");
+    let staged = folder.join(staged_name);
+    match fs::remove_file(&staged) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&staged)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    fs::rename(&staged, path)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn replaces_the_file_and_sets_its_mode() {
+        let folder = std::env::temp_dir().join(format!("durable-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("key");
+        fs::write(folder.join("key.new"), "left over").unwrap();
+        write(&path, b"one", 0o600).unwrap();
+        write(&path, b"two", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!folder.join("key.new").exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
