@@ -1,0 +1,1 @@
+//! What the controllers decide, without I/O.

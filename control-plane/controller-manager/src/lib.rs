@@ -1,0 +1,1 @@
+//! kube-controller-manager: keeps desired and actual state together, as an ordinary client of the API.
