@@ -1,1 +1,33 @@
-//! proto.
+//! Generated messages and services: etcd's v3 protocol, the machine API, gRPC health. Nothing here is written by hand.
+
+/// A key with its history, and what happened to it.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod mvccpb {
+    tonic::include_proto!("mvccpb");
+}
+
+/// Users, roles and permissions of etcd's v3 protocol.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod authpb {
+    tonic::include_proto!("authpb");
+}
+
+/// etcd's v3 protocol, typed: what a client uses.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod etcdserverpb {
+    tonic::include_proto!("etcdserverpb");
+}
+
+/// etcd's v3 protocol with keys, values and events as encoded bytes: what a server uses that stores them encoded.
+///
+/// On the wire it is the same as [`etcdserverpb`]. Requests are the types of that module.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod raw {
+    include!(concat!(env!("OUT_DIR"), "/raw/etcdserverpb.rs"));
+}
+
+/// The health service every gRPC prober knows.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod health {
+    tonic::include_proto!("grpc.health.v1");
+}
