@@ -1,1 +1,1 @@
-//! kinds.
+//! Schemas of the Kubernetes kinds.

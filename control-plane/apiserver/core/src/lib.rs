@@ -1,1 +1,28 @@
-//! apiserver-core.
+//! What the Kubernetes API server decides, without any input or output: resources as rows, one engine for all of them, strategies
+//! for what differs per kind, patches, selectors, schemas, discovery and table documents, and the errors clients see.
+//!
+//! Start at [`registry`] (the rows) and [`engine`] (what happens to an object on its way to the store). Everything here is a pure
+//! function: time, random bits and the state of address pools come in through [`engine::Context`].
+
+pub mod authorize;
+pub mod continuation;
+pub mod decode;
+pub mod discovery;
+pub mod engine;
+pub mod field;
+pub mod kinds;
+pub mod object;
+pub mod openapi;
+pub mod options;
+pub mod patch;
+pub mod registry;
+pub mod resource;
+pub mod selector;
+pub mod status;
+pub mod strategy;
+pub mod table;
+
+pub use object::Object;
+pub use registry::Registry;
+pub use resource::Resource;
+pub use status::Status;

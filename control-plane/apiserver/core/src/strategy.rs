@@ -1,0 +1,133 @@
+//! What differs from kind to kind: the only hand-written code a resource has.
+//!
+//! The engine calls these hooks in the order they are listed here. Hooks of metadata are not here: metadata is the same for all.
+
+use std::fmt::Debug;
+
+use serde_json::Value;
+
+use crate::engine::Context;
+use crate::field::Errors;
+use crate::object::Object;
+use crate::options::DeleteOptions;
+use crate::status::Status;
+
+/// How a kind is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameRule {
+    /// Lower case, digits, `-` and `.`; at most 253.
+    DnsSubdomain,
+    /// Lower case, digits and `-`; at most 63.
+    DnsLabel,
+    /// As a label, but starting with a letter.
+    Dns1035Label,
+    /// Anything that fits in a path.
+    PathSegment,
+}
+
+/// Which part of an object a request may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// The object itself.
+    Main,
+    /// The `status` subresource.
+    Status,
+    /// Another subresource by name.
+    Other(&'a str),
+}
+
+impl<'a> Part<'a> {
+    /// From the subresource of a path.
+    pub fn of(subresource: Option<&'a str>) -> Self {
+        match subresource {
+            None => Self::Main,
+            Some("status") => Self::Status,
+            Some(name) => Self::Other(name),
+        }
+    }
+}
+
+/// What an update replaces.
+#[derive(Debug, Clone, Copy)]
+pub struct Replacing<'a> {
+    /// The object as stored, defaults filled in.
+    pub old: &'a Object,
+    /// Which part the request may write.
+    pub part: Part<'a>,
+}
+
+/// A kind's own rules. Hooks must be total: any tree that passed decoding may come.
+pub trait Strategy: Send + Sync + Debug {
+    /// How objects are named.
+    fn name_rule(&self) -> NameRule {
+        NameRule::DnsSubdomain
+    }
+
+    /// Fills in documented defaults. Runs on every body from a client, before anything else.
+    fn default(&self, _object: &mut Object) {}
+
+    /// Clears what a client may not set on create, and sets what the server sets.
+    ///
+    /// # Errors
+    ///
+    /// Only for what is no matter of one field's validity, such as an exhausted address pool.
+    fn prepare_create(&self, _object: &mut Object, _context: &Context<'_>) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// Puts back what this part may not write, and sets what the server sets.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Strategy::prepare_create`].
+    fn prepare_update(
+        &self,
+        _new: &mut Object,
+        _replacing: Replacing<'_>,
+        _context: &Context<'_>,
+    ) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// Checks a new object. Metadata has been checked.
+    fn validate(&self, _object: &Object, _errors: &mut Errors) {}
+
+    /// Checks a change. Metadata has been checked.
+    fn validate_update(&self, new: &Object, _replacing: Replacing<'_>, errors: &mut Errors) {
+        self.validate(new, errors);
+    }
+
+    /// Things worth saying to the client that are no errors.
+    fn warnings(&self, _new: &Object, _old: Option<&Object>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether a change from `old` to `new` counts a new `metadata.generation`. `None`: this kind has no generation.
+    fn generation_changes(&self, _new: &Object, _old: &Object) -> Option<bool> {
+        None
+    }
+
+    /// Seconds an object stays after a graceful delete; `None` if this kind (or this object) goes at once.
+    fn grace_period(&self, _object: &Object, _options: &DeleteOptions) -> Option<i64> {
+        None
+    }
+
+    /// Refuses deletions.
+    ///
+    /// # Errors
+    ///
+    /// When the object must not be deleted.
+    fn check_delete(&self, _object: &Object) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// Changes an object whose deletion is asked for but must wait; `true` if it must wait for this kind's own reasons.
+    fn hold_delete(&self, _object: &mut Object) -> bool {
+        false
+    }
+
+    /// Cells of a Table row, one for each column of the row's resource, except that missing ones at the end are empty.
+    fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
+        crate::table::name_and_age(object, now)
+    }
+}
