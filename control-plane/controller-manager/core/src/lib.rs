@@ -1,1 +1,21 @@
-//! What the controllers decide, without I/O.
+//! What the controllers decide, without I/O: no socket, no file, no clock. Time and chance are arguments.
+//!
+//! | I want to know                                            | open                   |
+//! |-----------------------------------------------------------|------------------------|
+//! | when an object is looked at again                         | [`queue`]              |
+//! | who may lead, and until when                              | [`election`]           |
+//! | what a broken watch leads to                              | [`watching`]           |
+//! | which resources exist and can be deleted                  | [`catalogue`]          |
+//! | what happens next to a namespace that is being deleted    | [`namespace`]          |
+//! | what every namespace is given                             | [`default_account`], [`root_ca`] |
+//! | which controllers run                                     | [`selection`]          |
+
+pub mod catalogue;
+pub mod default_account;
+pub mod election;
+pub mod namespace;
+pub mod queue;
+pub mod root_ca;
+pub mod selection;
+pub mod uptime;
+pub mod watching;
