@@ -1,1 +1,55 @@
-//! Schemas of the Kubernetes kinds.
+//! Schemas of the Kubernetes kinds this project serves: types, texts and merge rules, as data made at build time.
+//!
+//! Two views of the same data: [`definitions_json`], the full `OpenAPI` v3 definitions with their texts, for documents that are made
+//! once; and [`schemas`], the bare structure, for decoding and merging.
+
+mod schema;
+
+use std::sync::OnceLock;
+
+pub use schema::{Field, ListRule, Schema, Schemas, Struct};
+
+/// All definitions: one JSON object from name to `OpenAPI` v3 schema, references written as `#/components/schemas/<name>`.
+pub fn definitions_json() -> &'static str {
+    include_str!(concat!(env!("OUT_DIR"), "/definitions.json"))
+}
+
+/// The structure of all definitions, parsed at first use.
+pub fn schemas() -> &'static Schemas {
+    static SCHEMAS: OnceLock<Schemas> = OnceLock::new();
+    SCHEMAS.get_or_init(|| Schemas::parse(definitions_json()).expect("a test parses what the build wrote"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_build_wrote_parses_and_knows_the_pod() {
+        let pod = schemas().get("io.k8s.api.core.v1.Pod").map(|pod| pod.fields.contains_key("spec"));
+        assert_eq!(pod, Some(true));
+    }
+
+    #[test]
+    fn ports_merge_by_one_key_and_apply_by_two() {
+        let container = schemas().get("io.k8s.api.core.v1.Container").expect("there is one");
+        let ports = &container.fields["ports"];
+        assert!(ports.list.merge);
+        assert_eq!(ports.list.merge_key.as_deref(), Some("containerPort"));
+        assert_eq!(ports.list.map_keys, ["containerPort", "protocol"]);
+    }
+
+    #[test]
+    fn scalars_have_their_own_types() {
+        let port = schemas().get("io.k8s.api.core.v1.ServicePort").expect("there is one");
+        assert_eq!(port.fields["targetPort"].schema, Schema::IntOrString);
+        assert_eq!(port.fields["port"].schema, Schema::Int32);
+        let secret = schemas().get("io.k8s.api.core.v1.Secret").expect("there is one");
+        assert_eq!(secret.fields["data"].schema, Schema::Map(Box::new(Schema::Bytes)));
+        let resources = schemas().get("io.k8s.api.core.v1.ResourceRequirements").expect("there is one");
+        assert_eq!(resources.fields["limits"].schema, Schema::Map(Box::new(Schema::Quantity)));
+        let meta = schemas().get("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").expect("there is one");
+        assert_eq!(meta.fields["creationTimestamp"].schema, Schema::Time);
+        assert!(meta.fields["finalizers"].list.merge);
+    }
+}

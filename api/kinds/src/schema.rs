@@ -1,0 +1,182 @@
+//! The structure of a kind without its texts.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The type of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Schema {
+    /// Any string.
+    Text,
+    /// An integer of 32 bits.
+    Int32,
+    /// An integer of 64 bits.
+    Int64,
+    /// A number.
+    Float,
+    /// A boolean.
+    Flag,
+    /// Bytes, base64 on the wire.
+    Bytes,
+    /// A time to the second.
+    Time,
+    /// A time to the microsecond.
+    MicroTime,
+    /// An amount: `100m`, `1Gi`, or a number.
+    Quantity,
+    /// A port: its number or its name.
+    IntOrString,
+    /// A tree nobody checks.
+    Any,
+    /// A list.
+    List(Box<Schema>),
+    /// A map from any string.
+    Map(Box<Schema>),
+    /// A struct, by its definition name.
+    Struct(String),
+}
+
+/// How a list merges. Meaningless for other fields, where it is all default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListRule {
+    /// Strategic merge joins lists instead of replacing them.
+    pub merge: bool,
+    /// Strategic merge patches of this field (or of its elements) may name the keys to retain.
+    pub retain_keys: bool,
+    /// What identifies an element in a strategic merge; `None` for scalars.
+    pub merge_key: Option<String>,
+    /// `atomic`, `set` or `map`, for apply.
+    pub list_type: Option<String>,
+    /// What identifies an element for apply.
+    pub map_keys: Vec<String>,
+}
+
+/// A field of a struct.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Its type.
+    pub schema: Schema,
+    /// How it merges, if it is a list.
+    pub list: ListRule,
+}
+
+/// A definition with fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Struct {
+    /// Definition name.
+    pub name: String,
+    /// Fields by name.
+    pub fields: BTreeMap<String, Field>,
+}
+
+impl Struct {
+    /// The name without its package: `PodSpec`.
+    pub fn short_name(&self) -> &str {
+        self.name.rsplit('.').next().unwrap_or(&self.name)
+    }
+}
+
+/// All definitions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Schemas {
+    structs: BTreeMap<String, Struct>,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    format: Option<String>,
+    #[serde(rename = "$ref")]
+    reference: Option<String>,
+    #[serde(rename = "allOf", default)]
+    all_of: Vec<Raw>,
+    items: Option<Box<Raw>>,
+    #[serde(rename = "additionalProperties")]
+    values: Option<Box<Raw>>,
+    properties: Option<BTreeMap<String, Raw>>,
+    #[serde(rename = "x-kubernetes-patch-strategy", default)]
+    patch_strategy: String,
+    #[serde(rename = "x-kubernetes-patch-merge-key")]
+    patch_merge_key: Option<String>,
+    #[serde(rename = "x-kubernetes-list-type")]
+    list_type: Option<String>,
+    #[serde(rename = "x-kubernetes-list-map-keys", default)]
+    map_keys: Vec<String>,
+}
+
+impl Schemas {
+    /// Reads definitions in the form of [`crate::definitions_json`].
+    ///
+    /// # Errors
+    ///
+    /// When the text is not of that form.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        let raw: BTreeMap<String, Raw> = serde_json::from_str(text)?;
+        let structs = raw
+            .into_iter()
+            .filter_map(|(name, raw)| {
+                let fields = raw.properties?;
+                let fields = fields.into_iter().map(|(field, raw)| (field, Field::of(raw))).collect();
+                Some((name.clone(), Struct { name, fields }))
+            })
+            .collect();
+        Ok(Self { structs })
+    }
+
+    /// The struct of that name.
+    pub fn get(&self, name: &str) -> Option<&Struct> {
+        self.structs.get(name)
+    }
+}
+
+impl Field {
+    fn of(raw: Raw) -> Self {
+        let list = ListRule {
+            merge: raw.patch_strategy.split(',').any(|word| word == "merge"),
+            retain_keys: raw.patch_strategy.split(',').any(|word| word == "retainKeys"),
+            merge_key: raw.patch_merge_key.clone(),
+            list_type: raw.list_type.clone(),
+            map_keys: raw.map_keys.clone(),
+        };
+        Self { schema: Schema::of(raw), list }
+    }
+}
+
+impl Schema {
+    fn of(mut raw: Raw) -> Self {
+        if let Some(inner) = raw.all_of.pop() {
+            return Self::of(inner);
+        }
+        if let Some(reference) = raw.reference {
+            return Self::named(reference.rsplit('/').next().unwrap_or_default());
+        }
+        match (raw.kind.as_deref(), raw.format.as_deref()) {
+            (Some("string"), Some("byte")) => Self::Bytes,
+            (Some("string"), Some("date-time")) => Self::Time,
+            (Some("string"), _) => Self::Text,
+            (Some("integer"), Some("int32")) => Self::Int32,
+            (Some("integer"), _) => Self::Int64,
+            (Some("number"), _) => Self::Float,
+            (Some("boolean"), _) => Self::Flag,
+            (Some("array"), _) => Self::List(Box::new(raw.items.map_or(Self::Any, |items| Self::of(*items)))),
+            (Some("object"), _) => raw.values.map_or(Self::Any, |values| Self::Map(Box::new(Self::of(*values)))),
+            (_, _) => Self::Any,
+        }
+    }
+
+    /// The type of a definition, by its name.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "io.k8s.apimachinery.pkg.util.intstr.IntOrString" => Self::IntOrString,
+            "io.k8s.apimachinery.pkg.api.resource.Quantity" => Self::Quantity,
+            "io.k8s.apimachinery.pkg.apis.meta.v1.Time" => Self::Time,
+            "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime" => Self::MicroTime,
+            "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1" | "io.k8s.apimachinery.pkg.runtime.RawExtension" => {
+                Self::Any
+            }
+            other => Self::Struct(other.to_owned()),
+        }
+    }
+}
