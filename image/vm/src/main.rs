@@ -1,0 +1,3 @@
+//! Runs the image in a virtual machine.
+
+fn main() {}
