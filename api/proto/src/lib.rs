@@ -31,3 +31,15 @@ pub mod raw {
 pub mod health {
     tonic::include_proto!("grpc.health.v1");
 }
+
+/// What the store writes to its own disk: log entries and state records.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod store {
+    tonic::include_proto!("store");
+}
+
+/// The machine API: what an operator sees and orders.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod machine {
+    tonic::include_proto!("orlop.machine.v1alpha1");
+}
