@@ -18,6 +18,15 @@ const PROBE_CODE: [u8; 7] = [0xb0, 0x2a, 0xe6, 0xf4, 0xf4, 0xeb, 0xfd];
 /// The debug exit device turns `n` into `2 n + 1`.
 const PROBE_EXIT: i32 = 0x2a * 2 + 1;
 
+/// The folder in which Orlop's tools keep what is true for this host.
+pub fn cache() -> PathBuf {
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    from("ORLOP_CACHE")
+        .or_else(|| from("XDG_CACHE_HOME").map(|folder| folder.join("orlop")))
+        .or_else(|| from("HOME").map(|folder| folder.join(".cache/orlop")))
+        .unwrap_or_else(std::env::temp_dir)
+}
+
 /// Chooses KVM when a guest runs with it, else the emulated processor. Never fails: a host without anything gets the
 /// emulated one, and the start of the real machine will say what is missing.
 ///

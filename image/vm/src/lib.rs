@@ -7,12 +7,15 @@
 
 pub mod accelerator;
 pub mod arguments;
+pub mod bring_up;
 pub mod console;
 pub mod folder;
 pub mod kubernetes;
 pub mod launch;
+pub mod machine_api;
 pub mod operator;
 pub mod process;
 pub mod progress;
 pub mod qmp;
+pub mod setup;
 pub mod wait;
