@@ -51,6 +51,7 @@ build:
 
 # The image: kernel, initramfs and ISO into out/image
 image *options:
+    cargo build --release --package init --package image-programs --package image
     cargo run --quiet --release --package image -- all --out {{ image }} {{ options }}
 
 # The kernel alone (cached by its sources, configuration and compiler)
