@@ -9,13 +9,17 @@
 //! | what happens next to a namespace that is being deleted    | [`namespace`]          |
 //! | what every namespace is given                             | [`default_account`], [`root_ca`] |
 //! | which controllers run                                     | [`selection`]          |
+//! | what is worth a log line                                  | [`trouble`]            |
+//! | how a flag writes a duration                              | [`go_duration`]        |
 
 pub mod catalogue;
 pub mod default_account;
 pub mod election;
+pub mod go_duration;
 pub mod namespace;
 pub mod queue;
 pub mod root_ca;
 pub mod selection;
+pub mod trouble;
 pub mod uptime;
 pub mod watching;

@@ -27,18 +27,17 @@ pub enum Step {
     Update(ConfigMap),
 }
 
-/// Whether the ConfigMap holds the bundle and nothing else.
+/// The bundle that the ConfigMap publishes; `None` when it does not have the right form.
 #[must_use]
-pub fn is_right(found: &ConfigMap, bundle: &str) -> bool {
-    let only_the_bundle =
-        found.data.as_ref().is_some_and(|data| data.len() == 1 && data.get(KEY).is_some_and(|text| text == bundle));
+pub fn published(found: &ConfigMap) -> Option<&str> {
+    let bundle = found.data.as_ref().filter(|data| data.len() == 1).and_then(|data| data.get(KEY))?;
     let described = found
         .metadata
         .annotations
         .as_ref()
         .and_then(|annotations| annotations.get(DESCRIPTION))
         .is_some_and(|text| text == DESCRIPTION_TEXT);
-    only_the_bundle && described && found.binary_data.as_ref().is_none_or(BTreeMap::is_empty)
+    (described && found.binary_data.as_ref().is_none_or(BTreeMap::is_empty)).then_some(bundle)
 }
 
 /// Compares what is there with what should be.
@@ -52,7 +51,7 @@ pub fn decide(namespace: &str, namespace_is_active: bool, found: Option<&ConfigM
             ObjectMeta { name: Some(NAME.to_owned()), namespace: Some(namespace.to_owned()), ..ObjectMeta::default() };
         return Step::Create(filled(ConfigMap { metadata, ..ConfigMap::default() }, bundle));
     };
-    if is_right(found, bundle) || found.metadata.deletion_timestamp.is_some() {
+    if published(found) == Some(bundle) || found.metadata.deletion_timestamp.is_some() {
         // One that is being deleted is made anew when it is gone.
         Step::Nothing
     } else {
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
     use k8s_openapi::ByteString;
 
-    fn published() -> ConfigMap {
+    fn fresh() -> ConfigMap {
         match decide("shop", true, None, "PEM") {
             Step::Create(map) => map,
             other => panic!("{other:?}"),
@@ -84,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_missing_map_is_created_and_then_left_alone() {
-        let map = published();
+        let map = fresh();
         assert_eq!(map.metadata.name.as_deref(), Some("kube-root-ca.crt"));
         assert_eq!(map.data.as_ref().and_then(|data| data.get("ca.crt")).map(String::as_str), Some("PEM"));
         assert_eq!(decide("shop", true, Some(&map), "PEM"), Step::Nothing);
@@ -93,32 +92,33 @@ mod tests {
     #[test]
     fn what_somebody_changed_is_put_right_and_the_rest_is_kept() {
         let mut cases = Vec::new();
-        let mut map = published();
+        let mut map = fresh();
         map.data.as_mut().unwrap().insert("ca.crt".into(), "evil".into());
         cases.push(map);
-        let mut map = published();
+        let mut map = fresh();
         map.data.as_mut().unwrap().insert("more".into(), "x".into());
         cases.push(map);
-        let mut map = published();
+        let mut map = fresh();
         map.binary_data = Some(BTreeMap::from([("b".into(), ByteString(vec![1]))]));
         cases.push(map);
-        let mut map = published();
+        let mut map = fresh();
         map.metadata.annotations = None;
         cases.push(map);
-        let mut map = published();
+        let mut map = fresh();
         map.data = None;
         cases.push(map);
         for mut map in cases {
             map.metadata.labels = Some(BTreeMap::from([("mine".into(), "yes".into())]));
             let Step::Update(fixed) = decide("shop", true, Some(&map), "PEM") else { panic!("{map:?} was accepted") };
-            assert!(is_right(&fixed, "PEM"));
+            assert_eq!(published(&map).filter(|text| *text == "PEM"), None);
+            assert_eq!(published(&fixed), Some("PEM"));
             assert_eq!(fixed.metadata.labels, map.metadata.labels);
         }
     }
 
     #[test]
     fn a_new_bundle_is_published() {
-        assert!(matches!(decide("shop", true, Some(&published()), "NEW"), Step::Update(_)));
+        assert!(matches!(decide("shop", true, Some(&fresh()), "NEW"), Step::Update(_)));
     }
 
     #[test]
