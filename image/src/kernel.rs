@@ -134,9 +134,12 @@ impl<'a> Recipe<'a> {
         let _held = self.cache.exclusive("kernel")?;
         sweep(&room, "build-")?;
         let scratch = room.join(format!("build-{}", std::process::id()));
-        let checked = self.configure(&scratch, &room.join("failed.log"));
+        let log = room.join("failed.log");
+        let checked = self.configure(&scratch, &log);
         sweep(&room, "build-")?;
-        checked.map(|_| self.merged.len())
+        checked?;
+        fs::remove_file(&log).map_err(|source| KernelError::File { path: log, source })?;
+        Ok(self.merged.len())
     }
 
     fn configure(&self, scratch: &Path, log: &Path) -> Result<make::Tree, KernelError> {
