@@ -147,6 +147,12 @@ pub(crate) fn is_dns_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 253 && text.split('.').all(is_dns_label)
 }
 
+/// Whether the kernel and a certificate take `text` as the name of a machine.
+#[must_use]
+pub fn is_host_name(text: &str) -> bool {
+    text.len() <= 64 && is_dns_name(text)
+}
+
 pub(crate) fn is_dns_label(label: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !label.is_empty()

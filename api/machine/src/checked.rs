@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::address::{is_dns_label, is_dns_name};
+use crate::address::{is_dns_label, is_dns_name, is_host_name};
 use crate::tree::Node;
 use crate::{API_VERSION, Endpoint, KIND, Prefix, Problem, Problems, decode, raw};
 
@@ -215,7 +215,7 @@ impl Checker<'_> {
 
     fn machine(&mut self, machine: raw::Machine) -> Machine {
         if let Some(name) = &machine.hostname
-            && (!is_dns_name(name) || name.len() > 64)
+            && !is_host_name(name)
         {
             self.wrong(
                 "machine.hostname",

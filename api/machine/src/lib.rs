@@ -12,7 +12,7 @@ mod tree;
 
 use std::fmt;
 
-pub use address::{Endpoint, Prefix};
+pub use address::{Endpoint, Prefix, is_host_name};
 pub use checked::{Cluster, DiskSelector, Interface, LinkName, Mac, Machine, MachineConfig, Network, Route};
 
 /// The only `apiVersion` there is.

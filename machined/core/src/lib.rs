@@ -1,1 +1,23 @@
-//! machined-core.
+//! What machined decides: which disk, which addresses, which certificates, who may call what. No I/O, no clock.
+//!
+//! | I want to know | open |
+//! |---|---|
+//! | who may call a method of the machine API | `roles.rs` |
+//! | when a disk is formatted | `disk.rs` |
+//! | which configuration is in effect | `source.rs` |
+//! | which names a certificate carries | `names.rs` |
+//! | with which arguments and credentials a service starts | `services.rs` |
+//! | when a DHCP lease is renewed | `dhcp.rs` |
+
+pub mod clock;
+pub mod condition;
+pub mod dhcp;
+pub mod disk;
+pub mod kernel_arguments;
+pub mod kmsg;
+pub mod names;
+pub mod network;
+pub mod roles;
+pub mod services;
+pub mod signature;
+pub mod source;
