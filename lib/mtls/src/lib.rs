@@ -6,6 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod clients;
+
+pub use clients::Clients;
+
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -51,8 +55,11 @@ pub struct Identity {
 impl Identity {
     /// Reads the chain (leaf first) and the key from PEM files.
     pub fn load(cert: &Path, key: &Path) -> Result<Self, Error> {
-        let key_der = PrivateKeyDer::from_pem_file(key)
-            .map_err(|source| Error::Pem { what: "a private key", path: key.into(), source })?;
+        let key_der = PrivateKeyDer::from_pem_file(key).map_err(|source| Error::Pem {
+            what: "a private key",
+            path: key.into(),
+            source,
+        })?;
         Ok(Self { chain: certificates(cert)?, key: key_der })
     }
 
@@ -65,8 +72,8 @@ impl Identity {
         if chain.is_empty() {
             return Err(Error::Empty { path });
         }
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|source| Error::Pem { what: "a private key", path, source })?;
+        let key =
+            PrivateKeyDer::from_pem_slice(key).map_err(|source| Error::Pem { what: "a private key", path, source })?;
         Ok(Self { chain, key })
     }
 }
@@ -89,9 +96,9 @@ impl Roots {
 
     /// Parses one or more authority certificates from PEM text.
     pub fn parse(pem: &[u8]) -> Result<Self, Error> {
-        let certs = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|source| {
-            Error::Pem { what: "a certificate", path: PathBuf::from("memory"), source }
-        })?;
+        let certs = CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|source| Error::Pem { what: "a certificate", path: PathBuf::from("memory"), source })?;
         Self::from_der(certs)
     }
 
@@ -111,6 +118,9 @@ pub enum ClientAuth {
     Required(Roots),
     /// A peer may come without a certificate; one that is shown must lead to these authorities.
     Optional(Roots),
+    /// A peer may come with any certificate or none; it proves only that it holds the key. The server judges the
+    /// certificate itself with [`Clients`], so that a foreign or expired one gets an answer instead of a broken handshake.
+    Asked,
 }
 
 /// Which protocol versions are spoken.
@@ -148,6 +158,7 @@ pub fn server_config(
         ClientAuth::Optional(roots) => WebPkiClientVerifier::builder_with_provider(roots.0, Arc::clone(&provider))
             .allow_unauthenticated()
             .build()?,
+        ClientAuth::Asked => clients::ask(&provider),
     };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions.supported())?

@@ -1,0 +1,92 @@
+//! What every request handler shares.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use apiserver_core::{Registry, Resource};
+use tokio::sync::{Semaphore, watch};
+
+use crate::cache::Cache;
+use crate::documents::Documents;
+use crate::metrics::Metrics;
+use crate::options::Options;
+use crate::service_addresses::ServiceAddresses;
+use crate::store_client::{LeasePool, StoreClient};
+
+/// Where the server is between its start and its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Serving.
+    Serving,
+    /// Told to stop: `/readyz` fails so that balancers look elsewhere, everything else goes on.
+    Leaving,
+    /// Watches end and connections close after their requests.
+    Draining,
+}
+
+/// The server's parts.
+pub(crate) struct App {
+    /// The checked flags.
+    pub(crate) options: Options,
+    /// The rows.
+    pub(crate) registry: Registry,
+    /// The client of the store.
+    pub(crate) store: Arc<StoreClient>,
+    /// The watch caches, by where their objects are stored.
+    caches: HashMap<String, Arc<Cache>>,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Leases of events.
+    pub(crate) event_leases: LeasePool,
+    /// Addresses and ports of Services.
+    pub(crate) addresses: ServiceAddresses,
+    /// Discovery and schemas.
+    pub(crate) documents: Documents,
+    /// Where the server is in its life.
+    pub(crate) phase: watch::Sender<Phase>,
+    /// Whether the objects a fresh server makes are there.
+    pub(crate) bootstrapped: watch::Sender<bool>,
+    /// Places for reading requests.
+    pub(crate) reads: Semaphore,
+    /// Places for changing requests.
+    pub(crate) writes: Semaphore,
+}
+
+impl App {
+    /// Puts the parts together; nothing runs yet.
+    pub(crate) fn new(options: Options, registry: Registry, store: Arc<StoreClient>, metrics: Arc<Metrics>) -> Self {
+        let mut caches = HashMap::new();
+        for row in registry.iter() {
+            caches.entry(row.storage.clone()).or_insert_with(|| Arc::new(Cache::new(Arc::clone(row))));
+        }
+        Self {
+            event_leases: LeasePool::new(options.event_ttl),
+            addresses: ServiceAddresses::new(options.service_range, options.node_ports),
+            documents: Documents::new(registry.clone(), options.advertise, options.listen.port()),
+            phase: watch::Sender::new(Phase::Serving),
+            bootstrapped: watch::Sender::new(false),
+            reads: Semaphore::new(options.max_reads),
+            writes: Semaphore::new(options.max_writes),
+            options,
+            registry,
+            store,
+            caches,
+            metrics,
+        }
+    }
+
+    /// All caches.
+    pub(crate) fn caches(&self) -> impl Iterator<Item = &Arc<Cache>> {
+        self.caches.values()
+    }
+
+    /// The cache of a row. Every row has one: `new` made them.
+    pub(crate) fn cache(&self, row: &Resource) -> Option<&Arc<Cache>> {
+        self.caches.get(&row.storage)
+    }
+
+    /// The row of a core resource the server itself works with.
+    pub(crate) fn core_row(&self, plural: &str) -> Option<&Arc<Resource>> {
+        self.registry.lookup("", "v1", plural)
+    }
+}

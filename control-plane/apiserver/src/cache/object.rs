@@ -1,0 +1,178 @@
+//! One object as the cache keeps it: the bytes clients get, and what selectors look at.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use apiserver_core::{Object, Resource};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A stored value that is no object of the resource.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored bytes are no object")]
+pub(crate) struct Unreadable(#[from] serde_json::Error);
+
+/// An object, encoded.
+#[derive(Debug)]
+pub(crate) struct CachedObject {
+    /// Key in the store.
+    pub(crate) key: Box<str>,
+    /// Revision of its last change.
+    pub(crate) revision: i64,
+    /// The object in JSON, with its resource version.
+    pub(crate) json: Bytes,
+    /// Where in `json` the digits of the resource version are.
+    version_at: usize,
+    /// The labels, by key.
+    pub(crate) labels: Box<[(Box<str>, Box<str>)]>,
+    /// Name, namespace and selectable fields.
+    pub(crate) fields: Box<[(String, String)]>,
+}
+
+impl CachedObject {
+    /// Reads a stored value.
+    pub(crate) fn read(resource: &Resource, key: &str, value: &[u8], revision: i64) -> Result<Self, Unreadable> {
+        let object = Object::from_stored(value)?;
+        let (json, version_at) = splice(value, revision)?;
+        Ok(Self {
+            key: key.into(),
+            revision,
+            json,
+            version_at,
+            labels: object.labels().map(|(key, value)| (key.into(), value.into())).collect(),
+            fields: resource.selectable_values(&object).into(),
+        })
+    }
+
+    /// The object as a tree, with its resource version.
+    pub(crate) fn tree(&self) -> Result<Object, Unreadable> {
+        Ok(Object::from_stored(&self.json)?)
+    }
+
+    /// The same object under another resource version, for the event of its deletion.
+    pub(crate) fn json_at(&self, revision: i64) -> Bytes {
+        let digits = self.json[self.version_at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let mut json = Vec::with_capacity(self.json.len() + 20);
+        json.extend_from_slice(&self.json[..self.version_at]);
+        json.extend_from_slice(revision.to_string().as_bytes());
+        json.extend_from_slice(&self.json[self.version_at + digits..]);
+        json.into()
+    }
+
+    /// The value of a label.
+    pub(crate) fn label(&self, key: &str) -> Option<&str> {
+        let found = self.labels.iter().find(|(one, _)| **one == *key)?;
+        Some(&found.1)
+    }
+
+    /// The value of a selectable field.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let found = self.fields.iter().find(|(one, _)| one == name)?;
+        Some(&found.1)
+    }
+
+    /// What it takes of memory, roughly.
+    pub(crate) fn size(&self) -> usize {
+        self.json.len() + self.key.len() + 128
+    }
+}
+
+/// Stored bytes with the resource version set to `revision`.
+pub(crate) fn with_resource_version(stored: &[u8], revision: i64) -> Result<Bytes, Unreadable> {
+    Ok(splice(stored, revision)?.0)
+}
+
+/// Writes `"resourceVersion":"<revision>"` into the metadata of stored bytes, which carry none. Returns the offset of
+/// the digits too. Nothing but the outermost level is parsed.
+fn splice(stored: &[u8], revision: i64) -> Result<(Bytes, usize), serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Outer<'a> {
+        #[serde(borrow)]
+        metadata: &'a RawValue,
+    }
+    const MEMBER: &str = "\"resourceVersion\":\"";
+    let outer: Outer<'_> = serde_json::from_slice(stored)?;
+    let metadata = outer.metadata.get();
+    let Some(inner) = metadata.strip_prefix('{') else {
+        return Err(serde::de::Error::custom("metadata is no object"));
+    };
+    // The borrowed text lies inside `stored`, so the difference of the addresses is its offset.
+    let at = metadata.as_ptr() as usize - stored.as_ptr() as usize + 1;
+    let empty = inner.trim_start().starts_with('}');
+    let mut json = Vec::with_capacity(stored.len() + MEMBER.len() + 22);
+    json.extend_from_slice(&stored[..at]);
+    json.extend_from_slice(MEMBER.as_bytes());
+    let version_at = json.len();
+    json.extend_from_slice(revision.to_string().as_bytes());
+    json.extend_from_slice(if empty { b"\"" } else { b"\"," });
+    json.extend_from_slice(&stored[at..]);
+    Ok((json.into(), version_at))
+}
+
+/// An object in the ordered set, compared by key.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry(pub(crate) Arc<CachedObject>);
+
+impl Borrow<str> for Entry {
+    fn borrow(&self) -> &str {
+        &self.0.key
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key == other.0.key
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.key.cmp(&other.0.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_resource_version_is_written_into_the_metadata_and_nothing_else_changes() {
+        let stored = br#"{"data":{"metadata":"{}"},"kind":"ConfigMap","metadata":{"name":"a"}}"#;
+        let json = with_resource_version(stored, 42).unwrap();
+        assert_eq!(
+            std::str::from_utf8(&json).unwrap(),
+            r#"{"data":{"metadata":"{}"},"kind":"ConfigMap","metadata":{"resourceVersion":"42","name":"a"}}"#
+        );
+        assert_eq!(
+            with_resource_version(br#"{"metadata":{ }}"#, 7).unwrap(),
+            r#"{"metadata":{"resourceVersion":"7" }}"#
+        );
+        assert!(with_resource_version(b"{}", 1).is_err());
+        assert!(with_resource_version(br#"{"metadata":[]}"#, 1).is_err());
+        assert!(with_resource_version(b"k8s\0", 1).is_err());
+    }
+
+    #[test]
+    fn a_deleted_object_gets_the_version_of_its_deletion() {
+        let (json, version_at) = splice(br#"{"metadata":{"name":"a"}}"#, 99).unwrap();
+        let object = CachedObject {
+            key: "k".into(),
+            revision: 99,
+            json,
+            version_at,
+            labels: Box::default(),
+            fields: Box::default(),
+        };
+        assert_eq!(object.json_at(100), r#"{"metadata":{"resourceVersion":"100","name":"a"}}"#);
+    }
+}

@@ -1,0 +1,87 @@
+//! One request on a resource, as handlers see it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use apiserver_core::authorize::User;
+use apiserver_core::{Resource, Status};
+use bytes::Bytes;
+use http::HeaderMap;
+use hyper::body::Incoming;
+
+use crate::http::body;
+use crate::http::negotiate::Negotiated;
+use crate::request_info::ResourceRequest;
+
+/// A request that is authenticated, authorized and names a row.
+pub(crate) struct Call {
+    /// The row.
+    pub(crate) row: Arc<Resource>,
+    /// The path, taken apart.
+    pub(crate) target: ResourceRequest,
+    /// Who asks.
+    pub(crate) user: User,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
+    /// The query, decoded.
+    pub(crate) query: Vec<(String, String)>,
+    /// The form of the answer.
+    pub(crate) form: Negotiated,
+    body: Mutex<Option<Incoming>>,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Call {
+    /// A call whose body has not been read.
+    pub(crate) fn new(
+        row: Arc<Resource>,
+        target: ResourceRequest,
+        user: User,
+        headers: HeaderMap,
+        query: Vec<(String, String)>,
+        form: Negotiated,
+        body: Incoming,
+    ) -> Self {
+        let warnings = row.deprecation.iter().cloned().collect();
+        Self { row, target, user, headers, query, form, body: Mutex::new(Some(body)), warnings: Mutex::new(warnings) }
+    }
+
+    /// The namespace of the path, for rows that have namespaces.
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        let namespace = self.target.namespace.as_str();
+        (self.row.is_namespaced() && !namespace.is_empty()).then_some(namespace)
+    }
+
+    /// The subresource of the path.
+    pub(crate) fn subresource(&self) -> Option<&str> {
+        Some(self.target.subresource.as_str()).filter(|subresource| !subresource.is_empty())
+    }
+
+    /// The key of the object the path names.
+    pub(crate) fn key(&self) -> String {
+        self.row.key(self.namespace(), &self.target.name)
+    }
+
+    /// Reads the body. It is there once; a second time it is empty.
+    pub(crate) async fn body(&self) -> Result<Bytes, Status> {
+        let incoming = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match incoming {
+            Some(incoming) => body::read(&self.headers, incoming).await,
+            None => Ok(Bytes::new()),
+        }
+    }
+
+    /// Says something to the client besides the answer.
+    pub(crate) fn warn(&self, warnings: impl IntoIterator<Item = String>) {
+        let mut said = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in warnings {
+            if !said.contains(&warning) {
+                said.push(warning);
+            }
+        }
+    }
+
+    /// Everything said so far.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

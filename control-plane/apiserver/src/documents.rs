@@ -1,0 +1,114 @@
+//! Discovery and schemas: documents derived from the rows once, kept encoded with their hashes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use apiserver_core::{Registry, discovery, openapi};
+use bytes::Bytes;
+use serde_json::Value;
+use sha2::{Digest, Sha512};
+
+/// An encoded document.
+#[derive(Debug, Clone)]
+pub(crate) struct Document {
+    /// The JSON.
+    pub(crate) json: Bytes,
+    /// Hash of the JSON in capital hexadecimal digits; the `ETag`, in quotes, and the hash in URLs.
+    pub(crate) hash: String,
+}
+
+impl Document {
+    fn new(value: &Value) -> Self {
+        let json = Bytes::from(value.to_string());
+        let mut hash = String::with_capacity(128);
+        for byte in Sha512::digest(&json) {
+            let _ = write!(hash, "{byte:02X}");
+        }
+        Self { json, hash }
+    }
+}
+
+/// Which document.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Name {
+    /// `/api`
+    Versions,
+    /// `/apis`
+    Groups,
+    /// `/apis/<group>`
+    Group(String),
+    /// `/api/v1` and `/apis/<group>/<version>`
+    Resources(String, String),
+    /// `/api`, aggregated
+    AggregatedCore,
+    /// `/apis`, aggregated
+    AggregatedGroups,
+    /// `/openapi/v3`
+    OpenApiIndex,
+    /// `/openapi/v3/<name>`
+    OpenApi(String),
+    /// `/openapi/v2`
+    Swagger,
+}
+
+/// The documents of one registry.
+pub(crate) struct Documents {
+    registry: Registry,
+    /// Where clients reach this server, `host:port`.
+    address: String,
+    made: Mutex<BTreeMap<Name, Arc<Document>>>,
+}
+
+impl Documents {
+    /// Documents are made when they are first asked for, so that the start does not wait for schemas.
+    pub(crate) fn new(registry: Registry, advertise: IpAddr, port: u16) -> Self {
+        let address = std::net::SocketAddr::new(advertise, port).to_string();
+        Self { registry, address, made: Mutex::default() }
+    }
+
+    /// The document of that name; `None` if the registry has none.
+    pub(crate) fn get(&self, name: &Name) -> Option<Arc<Document>> {
+        if let Some(made) = self.made.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Some(Arc::clone(made));
+        }
+        // Made outside the lock: two at once make the same, and only one stays.
+        let document = Arc::new(Document::new(&self.make(name)?));
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(made.entry(name.clone()).or_insert(document)))
+    }
+
+    fn make(&self, name: &Name) -> Option<Value> {
+        let registry = &self.registry;
+        Some(match name {
+            Name::Versions => discovery::api_versions(&self.address),
+            Name::Groups => discovery::api_group_list(registry),
+            Name::Group(group) => discovery::api_group(registry, group)?,
+            Name::Resources(group, version) => discovery::api_resource_list(registry, group, version)?,
+            Name::AggregatedCore => discovery::aggregated_core(registry),
+            Name::AggregatedGroups => discovery::aggregated_groups(registry),
+            Name::OpenApiIndex => openapi::v3_index(registry, |name| {
+                self.get(&Name::OpenApi(name.to_owned())).map(|document| document.hash.clone()).unwrap_or_default()
+            }),
+            Name::OpenApi(name) => openapi::v3_document(registry, name)?,
+            Name::Swagger => openapi::v2_document(registry),
+        })
+    }
+
+    /// Paths of the root index.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        let mut paths: Vec<String> = ["/api", "/api/v1", "/apis"].map(str::to_owned).into();
+        for (group, versions) in self.registry.groups() {
+            if group.is_empty() {
+                continue;
+            }
+            paths.push(format!("/apis/{group}"));
+            paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
+        }
+        paths.extend(
+            ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"].map(str::to_owned),
+        );
+        paths
+    }
+}

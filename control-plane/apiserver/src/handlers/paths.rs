@@ -1,0 +1,223 @@
+//! Paths that name no resource: discovery, schemas, health, version, metrics and the index.
+
+use std::sync::Arc;
+
+use apiserver_core::Status;
+use apiserver_core::discovery::AGGREGATED_MEDIA_TYPE;
+use bytes::Bytes;
+use http::header::{ACCEPT, CACHE_CONTROL, ETAG, IF_NONE_MATCH, LOCATION, VARY};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::documents::{Document, Name};
+use crate::health;
+use crate::http::negotiate::{self, Allowed};
+use crate::http::query;
+use crate::http::respond::{self, Answer};
+use crate::metrics::ObjectCount;
+use crate::request_info::RequestInfo;
+
+/// The version of Kubernetes whose API is served.
+const VERSION: (&str, &str, &str) = ("1", "37", "v1.37.0");
+
+/// Answers a request on such a path.
+pub(crate) async fn serve(
+    app: &Arc<App>,
+    info: &RequestInfo,
+    parts: &Parts,
+    parameters: &[(String, String)],
+) -> Result<Answer, Status> {
+    let path = info.path.as_str();
+    let known = answer(app, path, parts, parameters).await?;
+    match known {
+        Some(_) if !matches!(parts.method, Method::GET | Method::HEAD) => Err(Status::method_not_allowed()),
+        Some(answer) => Ok(answer),
+        None if path.starts_with("/api/") || path.starts_with("/apis/") => Err(Status::no_such_path()),
+        None => Ok(respond::text(StatusCode::NOT_FOUND, "404 page not found\n")),
+    }
+}
+
+async fn answer(
+    app: &Arc<App>,
+    path: &str,
+    parts: &Parts,
+    parameters: &[(String, String)],
+) -> Result<Option<Answer>, Status> {
+    let headers = &parts.headers;
+    let trimmed = if path.len() > 1 { path.trim_end_matches('/') } else { path };
+    Ok(match trimmed {
+        "/" => Some(plain(headers, parameters, &json!({ "paths": app.documents.paths() }))?),
+        "/version" => Some(plain(headers, parameters, &version())?),
+        "/metrics" => Some(metrics(app)),
+        "/api" => aggregated(app, headers, parameters, &Name::AggregatedCore, &Name::Versions)?,
+        "/apis" => aggregated(app, headers, parameters, &Name::AggregatedGroups, &Name::Groups)?,
+        "/openapi/v3" => document(app, headers, parameters, &Name::OpenApiIndex)?,
+        "/openapi/v2" => schema(app, headers, &Name::Swagger)?,
+        _ => {
+            if let Some(name) = trimmed.strip_prefix("/openapi/v3/") {
+                return hashed(app, headers, parameters, name);
+            }
+            let segments: Vec<&str> = trimmed.trim_start_matches('/').split('/').collect();
+            match segments.as_slice() {
+                ["api", version] => {
+                    document(app, headers, parameters, &Name::Resources(String::new(), (*version).to_owned()))?
+                }
+                ["apis", group] => document(app, headers, parameters, &Name::Group((*group).to_owned()))?,
+                ["apis", group, version] => {
+                    document(app, headers, parameters, &Name::Resources((*group).to_owned(), (*version).to_owned()))?
+                }
+                _ => health::serve(app, trimmed, parameters).await,
+            }
+        }
+    })
+}
+
+fn plain(headers: &HeaderMap, parameters: &[(String, String)], value: &Value) -> Result<Answer, Status> {
+    let mut form = negotiate::answer(headers, parameters, Allowed::Plain)?;
+    // Upstream writes these indented for everybody.
+    form.pretty = true;
+    Ok(respond::value(StatusCode::OK, value, form))
+}
+
+/// What `/version` tells.
+fn version() -> Value {
+    let (major, minor, git) = VERSION;
+    json!({
+        "major": major,
+        "minor": minor,
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": "36",
+        "gitVersion": format!("{git}+orlop.{}", env!("CARGO_PKG_VERSION")),
+        "gitCommit": option_env!("ORLOP_GIT_COMMIT").unwrap_or("unknown"),
+        "gitTreeState": "clean",
+        "buildDate": option_env!("ORLOP_BUILD_DATE").unwrap_or("1970-01-01T00:00:00Z"),
+        "goVersion": "none (rust)",
+        "compiler": "rustc",
+        "platform": format!("linux/{}", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }),
+    })
+}
+
+fn metrics(app: &App) -> Answer {
+    let objects: Vec<ObjectCount> = app
+        .caches()
+        .map(|cache| ObjectCount {
+            group: cache.resource.group.clone(),
+            resource: cache.resource.plural.clone(),
+            count: cache.count(),
+        })
+        .collect();
+    let page = Bytes::from(app.metrics.render(&objects));
+    respond::bytes(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page, false)
+}
+
+/// A document, or 304 if the client has it already.
+fn tagged(document: &Document, headers: &HeaderMap, answer: impl FnOnce(Bytes) -> Answer) -> Answer {
+    let tag = format!("\"{}\"", document.hash);
+    let known = headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|value| matches!(value.trim().trim_start_matches("W/"), "*") || value.trim() == tag);
+    let mut answer = if known {
+        let mut empty = respond::text(StatusCode::NOT_MODIFIED, "");
+        empty.headers_mut().remove(http::header::CONTENT_TYPE);
+        empty
+    } else {
+        answer(document.json.clone())
+    };
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        answer.headers_mut().insert(ETAG, tag);
+    }
+    answer
+}
+
+fn document(
+    app: &App,
+    headers: &HeaderMap,
+    parameters: &[(String, String)],
+    name: &Name,
+) -> Result<Option<Answer>, Status> {
+    let Some(document) = app.documents.get(name) else { return Ok(None) };
+    let form = negotiate::answer(headers, parameters, Allowed::Plain)?;
+    Ok(Some(tagged(&document, headers, |json| respond::json(StatusCode::OK, json, form))))
+}
+
+/// `/api` and `/apis`, in the form the client prefers.
+fn aggregated(
+    app: &App,
+    headers: &HeaderMap,
+    parameters: &[(String, String)],
+    aggregated: &Name,
+    plain: &Name,
+) -> Result<Option<Answer>, Status> {
+    let mut answer = if negotiate::wants_aggregated(headers) {
+        let Some(document) = app.documents.get(aggregated) else { return Ok(None) };
+        let gzip = negotiate::answer(headers, parameters, Allowed::Plain).is_ok_and(|form| form.gzip);
+        Some(tagged(&document, headers, |json| respond::bytes(StatusCode::OK, AGGREGATED_MEDIA_TYPE, json, gzip)))
+    } else {
+        document(app, headers, parameters, plain)?
+    };
+    if let Some(answer) = &mut answer {
+        answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    }
+    Ok(answer)
+}
+
+/// A schema document. Only JSON is made; clients that want protobuf first take it second.
+fn schema(app: &App, headers: &HeaderMap, name: &Name) -> Result<Option<Answer>, Status> {
+    let accepts_json = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).all(|value| {
+        value.split(',').any(|entry| {
+            matches!(entry.split(';').next().unwrap_or_default().trim(), "application/json" | "*/*" | "application/*")
+        })
+    });
+    if !accepts_json {
+        return Err(Status::not_acceptable(&["application/json"]));
+    }
+    let Some(document) = app.documents.get(name) else { return Ok(None) };
+    let gzip = negotiate::answer(headers, &[], Allowed::Plain).is_ok_and(|form| form.gzip);
+    Ok(Some(tagged(&document, headers, |json| respond::bytes(StatusCode::OK, "application/json", json, gzip))))
+}
+
+/// `/openapi/v3/<name>?hash=`: with the right hash the answer never changes, with another it leads to the right one.
+fn hashed(
+    app: &App,
+    headers: &HeaderMap,
+    parameters: &[(String, String)],
+    name: &str,
+) -> Result<Option<Answer>, Status> {
+    let Some(document) = app.documents.get(&Name::OpenApi(name.to_owned())) else { return Ok(None) };
+    let asked = query::first(parameters, "hash").filter(|hash| !hash.is_empty());
+    if let Some(asked) = asked
+        && asked != document.hash
+    {
+        let mut answer = respond::text(StatusCode::MOVED_PERMANENTLY, "");
+        if let Ok(location) = HeaderValue::from_str(&format!("/openapi/v3/{name}?hash={}", document.hash)) {
+            answer.headers_mut().insert(LOCATION, location);
+        }
+        return Ok(Some(answer));
+    }
+    let mut answer = schema(app, headers, &Name::OpenApi(name.to_owned()))?;
+    if asked.is_some()
+        && let Some(answer) = &mut answer
+    {
+        answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_one_that_clients_can_read() {
+        let version = version();
+        assert_eq!(version["minor"], "37");
+        assert!(version["gitVersion"].as_str().unwrap().starts_with("v1.37.0"));
+    }
+}

@@ -1,0 +1,128 @@
+//! DELETE of one object or of a collection.
+
+use std::sync::Arc;
+
+use apiserver_core::engine::{Deletion, decide_delete};
+use apiserver_core::options::{DeleteOptions, ListOptions};
+use apiserver_core::{Object, Status};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use http::StatusCode;
+
+use super::{list, object};
+use crate::app::App;
+use crate::cache::with_resource_version;
+use crate::call::Call;
+use crate::http::negotiate::{self, Negotiated};
+use crate::http::respond::{self, Answer};
+use crate::store_client::Commit;
+use crate::writes::{self, Writer};
+
+/// How often a deletion is decided anew because others changed the object.
+const TRIES: u32 = 64;
+/// Deletions of a collection under way at once.
+const AT_ONCE: usize = 16;
+
+/// What a deletion came to.
+enum Outcome {
+    /// The object is gone; this is how it was.
+    Gone { object: Object, json: Bytes },
+    /// The object stays for now; this is how it is.
+    Stays { json: Bytes },
+}
+
+async fn options(call: &Call) -> Result<DeleteOptions, Status> {
+    let body = call.body().await?;
+    if !body.is_empty() {
+        negotiate::body(&call.headers)?;
+    }
+    DeleteOptions::parse(&body, &call.query)
+}
+
+/// DELETE of one object.
+pub(super) async fn delete(app: &Arc<App>, call: &Call) -> Result<Answer, Status> {
+    let options = options(call).await?;
+    match remove(app, call, &call.key(), &call.target.name, &options).await? {
+        Outcome::Gone { json, .. } if call.row.returns_deleted => object(call, StatusCode::OK, json),
+        Outcome::Gone { object, .. } => {
+            let status = Status::success(&call.row, &call.target.name, object.uid());
+            let form = Negotiated { transform: negotiate::Transform::None, ..call.form };
+            Ok(respond::value(StatusCode::OK, &status, form))
+        }
+        Outcome::Stays { json } => object(call, StatusCode::OK, json),
+    }
+}
+
+async fn remove(
+    app: &Arc<App>,
+    call: &Call,
+    key: &str,
+    name: &str,
+    options: &DeleteOptions,
+) -> Result<Outcome, Status> {
+    let row = &call.row;
+    let writer = Writer { app, row, user: &call.user, dry_run: options.dry_run };
+    let mut current = writer.deletable(key).await?;
+    for _ in 0..TRIES {
+        let Some(now) = current else { return Err(Status::not_found(row, name)) };
+        let deletion = match writer.with_context(|context| decide_delete(row, &now.object, options, context)) {
+            Ok(Deletion::Waiting) | Err(_) if !now.live => {
+                current = writer.live(key, "delete").await?;
+                continue;
+            }
+            outcome => outcome?,
+        };
+        let encoded = |object: &Object, revision: i64| -> Result<Bytes, Status> {
+            let mut object = object.clone();
+            object.remove(&["metadata", "resourceVersion"]);
+            with_resource_version(&object.to_bytes(), revision).map_err(Status::internal)
+        };
+        let commit = match &deletion {
+            Deletion::Waiting => return Ok(Outcome::Stays { json: encoded(&now.object, now.revision)? }),
+            Deletion::Remove | Deletion::Wait(_) if options.dry_run => Commit::Done { revision: now.revision },
+            Deletion::Remove => writer.delete(key, &now).await?,
+            Deletion::Wait(held) => writer.put(key, Some(&now), held).await?,
+        };
+        match (commit, deletion) {
+            (Commit::Done { revision }, Deletion::Wait(held)) => {
+                return Ok(Outcome::Stays { json: encoded(&held, revision)? });
+            }
+            (Commit::Done { revision }, Deletion::Remove | Deletion::Waiting) => {
+                return Ok(Outcome::Gone { json: encoded(&now.object, revision)?, object: now.object });
+            }
+            (Commit::Taken { .. }, _) => return Err(Status::internal("a deletion claimed an address")),
+            (Commit::Conflict { current: found }, _) => {
+                current = found.map(|kv| writes::read(&kv)).transpose()?;
+            }
+        }
+    }
+    Err(Status::timeout("the object is changed by too many at once", 1))
+}
+
+/// DELETE of what a list with the same parameters would show.
+pub(super) async fn delete_collection(app: &Arc<App>, call: &Call) -> Result<Answer, Status> {
+    let options = options(call).await?;
+    let listed = ListOptions::parse(&call.row, &call.query)?;
+    let found = list::select(app, call, &listed).await?;
+    let prefix = call.row.key_prefix(None);
+    let deleted: Vec<Bytes> = futures::stream::iter(found.objects)
+        .map(|cached| {
+            let options = &options;
+            let prefix = &prefix;
+            async move {
+                let name = cached.key.strip_prefix(prefix.as_str()).unwrap_or(&cached.key);
+                let name = name.rsplit('/').next().unwrap_or(name).to_owned();
+                match remove(app, call, &cached.key, &name, options).await {
+                    Ok(Outcome::Gone { json, .. } | Outcome::Stays { json }) => Ok(Some(json)),
+                    // Somebody else was faster.
+                    Err(status) if status.code == 404 => Ok(None),
+                    Err(status) => Err(status),
+                }
+            }
+        })
+        .buffered(AT_ONCE)
+        .try_filter_map(|json| async move { Ok(json) })
+        .try_collect()
+        .await?;
+    list::encoded(call, &found.metadata, &deleted)
+}

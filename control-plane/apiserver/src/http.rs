@@ -1,0 +1,6 @@
+//! HTTP, kept out of the inside: negotiation, bodies in, answers out.
+
+pub(crate) mod body;
+pub(crate) mod negotiate;
+pub(crate) mod query;
+pub(crate) mod respond;

@@ -1,0 +1,358 @@
+//! The command line: kube-apiserver's flag names, read as written and then checked as a whole.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// The flags as written.
+#[derive(Debug, Parser)]
+#[command(name = "kube-apiserver", version, about = "The Kubernetes API server of Orlop.")]
+pub(crate) struct Flags {
+    /// Stores to connect to (`scheme://host:port`), comma separated.
+    #[arg(long, value_delimiter = ',', required = true)]
+    etcd_servers: Vec<String>,
+    /// Authority that signed the store's certificate.
+    #[arg(long)]
+    etcd_cafile: Option<PathBuf>,
+    /// Certificate shown to the store.
+    #[arg(long)]
+    etcd_certfile: Option<PathBuf>,
+    /// Private key shown to the store.
+    #[arg(long)]
+    etcd_keyfile: Option<PathBuf>,
+    /// Prefix of every key in the store.
+    #[arg(long, default_value = "/registry")]
+    etcd_prefix: String,
+    /// How often old revisions are compacted away; 0s turns it off.
+    #[arg(long, default_value = "5m", value_parser = duration)]
+    etcd_compaction_interval: Duration,
+    /// Authority of client certificates.
+    #[arg(long)]
+    client_ca_file: PathBuf,
+    /// Certificate of this server.
+    #[arg(long)]
+    tls_cert_file: PathBuf,
+    /// Private key of this server.
+    #[arg(long)]
+    tls_private_key_file: PathBuf,
+    /// Address to listen on.
+    #[arg(long, default_value = "::")]
+    bind_address: IpAddr,
+    /// Port to listen on; 0 takes any free one.
+    #[arg(long, default_value_t = 6443)]
+    secure_port: u16,
+    /// Address other members of the cluster reach this server at.
+    #[arg(long)]
+    advertise_address: Option<IpAddr>,
+    /// Range of cluster addresses for Services.
+    #[arg(long, default_value = "10.96.0.0/12")]
+    service_cluster_ip_range: String,
+    /// Range of node ports for Services.
+    #[arg(long, default_value = "30000-32767")]
+    service_node_port_range: String,
+    /// Lets requests without credentials in as `system:anonymous`.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
+    anonymous_auth: bool,
+    /// How long an event is kept.
+    #[arg(long, default_value = "1h", value_parser = duration)]
+    event_ttl: Duration,
+    /// Deadline of a request that is not long running.
+    #[arg(long, default_value = "1m", value_parser = duration)]
+    request_timeout: Duration,
+    /// Shortest life of a watch that names no timeout, in seconds; the real one is up to twice as long.
+    #[arg(long, default_value_t = 1800)]
+    min_request_timeout: u64,
+    /// Reading requests served at once.
+    #[arg(long, default_value_t = 400)]
+    max_requests_inflight: usize,
+    /// Changing requests served at once.
+    #[arg(long, default_value_t = 200)]
+    max_mutating_requests_inflight: usize,
+    /// How long the server keeps serving after it was told to stop, so that balancers see it go.
+    #[arg(long, default_value = "0s", value_parser = duration)]
+    shutdown_delay_duration: Duration,
+    /// Key that verifies tokens of service accounts; read by token authentication.
+    #[arg(long)]
+    service_account_key_file: Vec<PathBuf>,
+    /// Key that signs tokens of service accounts.
+    #[arg(long)]
+    service_account_signing_key_file: Option<PathBuf>,
+    /// Issuer named in tokens of service accounts.
+    #[arg(long)]
+    service_account_issuer: Vec<String>,
+    /// File to write the address listened on to, once it is known.
+    #[arg(long)]
+    listen_address_file: Option<PathBuf>,
+}
+
+/// Where and how to reach the store.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreOptions {
+    /// `scheme://host:port` of each member.
+    pub(crate) endpoints: Vec<String>,
+    /// Files of the mutual TLS connection; none for plain text.
+    pub(crate) tls: Option<StoreTls>,
+    /// Zero turns compaction off.
+    pub(crate) compaction_interval: Duration,
+}
+
+/// Files of the connection to the store.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreTls {
+    /// Authority of the store's certificate.
+    pub(crate) authority: PathBuf,
+    /// Certificate and key shown to the store.
+    pub(crate) identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// The flags, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// The store.
+    pub(crate) store: StoreOptions,
+    /// Authority of client certificates.
+    pub(crate) client_ca: PathBuf,
+    /// Certificate and key of this server.
+    pub(crate) serving: (PathBuf, PathBuf),
+    /// Where to listen.
+    pub(crate) listen: SocketAddr,
+    /// Where others reach this server.
+    pub(crate) advertise: IpAddr,
+    /// Cluster addresses.
+    pub(crate) service_range: Ipv4Range,
+    /// First and last node port.
+    pub(crate) node_ports: (u16, u16),
+    /// Whether `system:anonymous` may try.
+    pub(crate) anonymous: bool,
+    /// Life of an event.
+    pub(crate) event_ttl: Duration,
+    /// Deadline of an ordinary request.
+    pub(crate) request_timeout: Duration,
+    /// Shortest life of a watch without a timeout of its own.
+    pub(crate) min_watch: Duration,
+    /// Reading requests at once.
+    pub(crate) max_reads: usize,
+    /// Changing requests at once.
+    pub(crate) max_writes: usize,
+    /// Serving time after the order to stop.
+    pub(crate) shutdown_delay: Duration,
+    /// Where to write the address listened on.
+    pub(crate) listen_address_file: Option<PathBuf>,
+}
+
+/// An IPv4 network that Services take their addresses from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ipv4Range {
+    network: u32,
+    prefix: u8,
+}
+
+impl Ipv4Range {
+    /// Reads `a.b.c.d/len`; the host bits must be zero and at least two bits must be left for hosts.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let (address, length) = text.split_once('/').ok_or_else(|| format!("{text:?} is not address/length"))?;
+        let address: Ipv4Addr = address.parse().map_err(|_| format!("{address:?} is not an IPv4 address"))?;
+        let prefix: u8 = length.parse().map_err(|_| format!("{length:?} is not a prefix length"))?;
+        if !(8..=30).contains(&prefix) {
+            return Err(format!("prefix length {prefix} is not between 8 and 30"));
+        }
+        let network = u32::from(address);
+        if network & (u32::MAX >> prefix) != 0 {
+            return Err(format!("{text} has bits set behind its prefix"));
+        }
+        Ok(Self { network, prefix })
+    }
+
+    /// The address at `offset`, where 0 is the first that can be given out.
+    pub(crate) fn at(self, offset: u32) -> Ipv4Addr {
+        Ipv4Addr::from(self.network + 1 + offset)
+    }
+}
+
+impl std::fmt::Display for Ipv4Range {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", Ipv4Addr::from(self.network), self.prefix)
+    }
+}
+
+/// Every bad flag, one per line.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{}", .0.join("; "))]
+pub(crate) struct Invalid(Vec<String>);
+
+impl Flags {
+    /// Checks the flags together and reports every bad one at once.
+    pub(crate) fn check(self) -> Result<Options, Invalid> {
+        let mut errors = Vec::new();
+        let secure = self.etcd_servers.iter().all(|server| server.starts_with("https://"));
+        let plain = self.etcd_servers.iter().all(|server| server.starts_with("http://"));
+        if !secure && !plain {
+            errors.push("--etcd-servers: every server needs the same scheme, https:// or http://".to_owned());
+        }
+        let identity = match (self.etcd_certfile, self.etcd_keyfile) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => {
+                errors.push("--etcd-certfile and --etcd-keyfile go together".to_owned());
+                None
+            }
+        };
+        let tls = match (secure, self.etcd_cafile) {
+            (true, Some(authority)) => Some(StoreTls { authority, identity }),
+            (true, None) => {
+                errors.push("--etcd-cafile is required with https:// servers".to_owned());
+                None
+            }
+            (false, _) => None,
+        };
+        if self.etcd_prefix.trim_end_matches('/') != "/registry" {
+            errors.push("--etcd-prefix: only /registry is supported".to_owned());
+        }
+        let service_range = Ipv4Range::parse(&self.service_cluster_ip_range).unwrap_or_else(|why| {
+            errors.push(format!("--service-cluster-ip-range: {why}"));
+            Ipv4Range { network: 0, prefix: 30 }
+        });
+        let node_ports = port_range(&self.service_node_port_range).unwrap_or_else(|why| {
+            errors.push(format!("--service-node-port-range: {why}"));
+            (0, 0)
+        });
+        if self.max_requests_inflight == 0 || self.max_mutating_requests_inflight == 0 {
+            errors.push("--max-requests-inflight and --max-mutating-requests-inflight: must be above zero".to_owned());
+        }
+        if self.request_timeout.is_zero() {
+            errors.push("--request-timeout: must be above zero".to_owned());
+        }
+        if self.event_ttl.as_secs() == 0 {
+            errors.push("--event-ttl: must be at least one second".to_owned());
+        }
+        if !errors.is_empty() {
+            return Err(Invalid(errors));
+        }
+        Ok(Options {
+            store: StoreOptions {
+                endpoints: self.etcd_servers,
+                tls,
+                compaction_interval: self.etcd_compaction_interval,
+            },
+            client_ca: self.client_ca_file,
+            serving: (self.tls_cert_file, self.tls_private_key_file),
+            listen: SocketAddr::new(self.bind_address, self.secure_port),
+            advertise: self.advertise_address.unwrap_or_else(|| default_address(self.bind_address)),
+            service_range,
+            node_ports,
+            anonymous: self.anonymous_auth,
+            event_ttl: self.event_ttl,
+            request_timeout: self.request_timeout,
+            min_watch: Duration::from_secs(self.min_request_timeout),
+            max_reads: self.max_requests_inflight,
+            max_writes: self.max_mutating_requests_inflight,
+            shutdown_delay: self.shutdown_delay_duration,
+            listen_address_file: self.listen_address_file,
+        })
+    }
+}
+
+/// The address of the interface that leads out of this machine; asking the kernel sends nothing.
+fn default_address(bind: IpAddr) -> IpAddr {
+    if !bind.is_unspecified() {
+        return bind;
+    }
+    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+        .and_then(|socket| socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).and_then(|()| socket.local_addr()))
+        .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
+}
+
+fn port_range(text: &str) -> Result<(u16, u16), String> {
+    let (first, last) = text.split_once('-').ok_or_else(|| format!("{text:?} is not first-last"))?;
+    let first: u16 = first.parse().map_err(|_| format!("{first:?} is not a port"))?;
+    let last: u16 = last.parse().map_err(|_| format!("{last:?} is not a port"))?;
+    if first == 0 || last < first { Err(format!("{text:?} is empty")) } else { Ok((first, last)) }
+}
+
+/// Reads a duration as Go prints it: numbers with units `h`, `m`, `s`, `ms`, joined.
+fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(|| format!("{text:?} lacks a unit"))?;
+        let number: u64 = rest[..digits].parse().map_err(|_| format!("{text:?} is not a duration"))?;
+        let tail = &rest[digits..];
+        let end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let unit_ms = match &tail[..end] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            unit => return Err(format!("{unit:?} is not a unit of time")),
+        };
+        let part = number.checked_mul(unit_ms).ok_or_else(|| format!("{text:?} is too long"))?;
+        total = total.checked_add(Duration::from_millis(part)).ok_or_else(|| format!("{text:?} is too long"))?;
+        rest = &tail[end..];
+    }
+    if text.is_empty() { Err("empty".to_owned()) } else { Ok(total) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEEDED: [&str; 6] = [
+        "kube-apiserver",
+        "--client-ca-file=ca",
+        "--tls-cert-file=crt",
+        "--tls-private-key-file=key",
+        "--etcd-cafile=e",
+        "--etcd-servers=https://a:2379,https://b:2379",
+    ];
+
+    fn parse(more: &[&str]) -> Result<Options, Invalid> {
+        Flags::try_parse_from(NEEDED.iter().chain(more)).unwrap().check()
+    }
+
+    #[test]
+    fn upstream_flags_are_understood() {
+        let options =
+            parse(&["--service-cluster-ip-range=10.0.0.0/24", "--event-ttl=1h30m", "--secure-port=0"]).unwrap();
+        assert_eq!(options.store.endpoints.len(), 2);
+        assert_eq!(options.service_range.at(0).to_string(), "10.0.0.1");
+        assert_eq!(options.event_ttl, Duration::from_mins(90));
+        assert!(!options.anonymous);
+    }
+
+    #[test]
+    fn every_bad_flag_is_named_at_once() {
+        let error = parse(&[
+            "--service-cluster-ip-range=10.0.0.1/24",
+            "--service-node-port-range=9-3",
+            "--etcd-certfile=only",
+            "--etcd-prefix=none",
+        ])
+        .unwrap_err();
+        for flag in ["service-cluster-ip-range", "service-node-port-range", "etcd-certfile", "etcd-prefix"] {
+            assert!(error.to_string().contains(flag), "{flag} is missing in {error}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_read_and_written_back() {
+        let range = Ipv4Range::parse("10.96.0.0/12").unwrap();
+        assert_eq!(range.to_string(), "10.96.0.0/12");
+        for bad in ["10.96.0.0", "10.96.0.1/12", "10.96.0.0/31", "fd00::/64", "10.0.0.0/x"] {
+            assert!(Ipv4Range::parse(bad).is_err(), "{bad} was taken");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_as_go_writes_them() {
+        assert_eq!(duration("1h2m3s4ms"), Ok(Duration::from_millis(3_723_004)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        for bad in ["", "5", "m", "1y", "99999999999999999999s"] {
+            assert!(duration(bad).is_err(), "{bad:?} was taken");
+        }
+    }
+}

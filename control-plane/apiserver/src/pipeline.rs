@@ -1,0 +1,329 @@
+//! The way of every request, from the outside in:
+//!
+//! ```text
+//!   request info → audit id → panic guard → deadline → in-flight limit → authentication → impersonation
+//!   → authorization → handlers → headers and metrics on the way out
+//! ```
+//!
+//! Audit, priority and fairness and admission plug-ins have their places in this list between what stands here.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use apiserver_core::authorize::{AUTHENTICATED, Attributes, MASTERS, User, authorize};
+use apiserver_core::resource::Verb as RowVerb;
+use apiserver_core::{Resource, Status};
+use futures::FutureExt;
+use http::header::{CACHE_CONTROL, HeaderName, WARNING};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use hyper::body::Incoming;
+
+use crate::app::App;
+use crate::authentication::Peer;
+use crate::call::Call;
+use crate::handlers;
+use crate::http::negotiate::{self, Allowed, Negotiated};
+use crate::http::query;
+use crate::http::respond::{self, Answer, Body};
+use crate::metrics::RequestLabels;
+use crate::request_info::{RequestInfo, ResourceRequest, Verb};
+
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+/// Longest path and query; far above anything a client of Kubernetes makes.
+const MAX_URI: usize = 64 << 10;
+/// Bytes of warnings in one answer; upstream cuts there too, because proxies refuse long headers.
+const MAX_WARNINGS: usize = 4 << 10;
+
+/// Answers one request. Never fails: every failure is an answer.
+pub(crate) async fn serve(app: Arc<App>, peer: Arc<Peer>, request: hyper::Request<Incoming>) -> Answer {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let query_text = parts.uri.query().unwrap_or_default();
+    let info = RequestInfo::parse(&parts.method, &query::path(parts.uri.path()), query_text);
+    let query = query::parameters(query_text);
+    let labels = labels(&app, &info, &query);
+    let audit_id = parts.headers.get(AUDIT_ID).cloned();
+    let form = negotiate::answer(&parts.headers, &query, Allowed::Objects).unwrap_or(Negotiated::PLAIN);
+    let mut answer = if parts.uri.path().len() + query_text.len() > MAX_URI {
+        respond::text(StatusCode::URI_TOO_LONG, "the request URI is too long\n")
+    } else {
+        let guarded = AssertUnwindSafe(limited(&app, &peer, &info, parts, query, body)).catch_unwind().await;
+        match guarded {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(status)) => respond::failure(&status, form),
+            Err(_) => {
+                tracing::error!(path = %info.path, "a handler panicked");
+                respond::text(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "This request caused apiserver to panic. Look in the logs for details.\n",
+                )
+            }
+        }
+    };
+    let headers = answer.headers_mut();
+    let fresh = || HeaderValue::from_str(&crate::writes::uuid()).unwrap_or(HeaderValue::from_static(""));
+    headers.insert(AUDIT_ID, audit_id.unwrap_or_else(fresh));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+    let took = started.elapsed();
+    let code = answer.status().as_u16();
+    tracing::debug!(verb = info.verb.as_str(), path = %info.path, code, took_ms = took.as_millis() as u64, "request");
+    match answer.body() {
+        // A watch counts when it ends; its body does that.
+        Body::Stream(_) if info.verb == Verb::Watch => {}
+        Body::Whole(_) | Body::Stream(_) => app.metrics.request(labels, code, took),
+    }
+    answer
+}
+
+/// Holds a place among the requests being served, and counts it.
+struct InFlight<'a>(&'a AtomicI64);
+
+impl<'a> InFlight<'a> {
+    fn new(count: &'a AtomicI64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Deadline and in-flight limit, which long-running requests are free of.
+async fn limited(
+    app: &Arc<App>,
+    peer: &Peer,
+    info: &RequestInfo,
+    parts: Parts,
+    query: Vec<(String, String)>,
+    body: Incoming,
+) -> Result<Answer, Status> {
+    if info.is_long_running() {
+        return authenticated(app, peer, info, parts, query, body).await;
+    }
+    let limit = app.options.request_timeout;
+    let asked = query::first(&query, "timeout").and_then(go_seconds).filter(|asked| !asked.is_zero());
+    let deadline = asked.map_or(limit, |asked| asked.min(limit));
+    let (places, count) =
+        if info.verb.is_mutating() { (&app.writes, &app.metrics.writes) } else { (&app.reads, &app.metrics.reads) };
+    let work = async {
+        // A quarter of the time may go into waiting, as with upstream's fair queues; then it is too much.
+        let Ok(place) = tokio::time::timeout(deadline / 4, places.acquire()).await else {
+            app.metrics.rejected.fetch_add(1, Ordering::Relaxed);
+            return Err(Status::too_many_requests("Too many requests, please try again later.", 1));
+        };
+        let _place = place.map_err(Status::internal)?;
+        let _count = InFlight::new(count);
+        authenticated(app, peer, info, parts, query, body).await
+    };
+    match tokio::time::timeout(deadline, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Status::timeout("request did not complete within the allotted timeout", 0)),
+    }
+}
+
+/// A duration such as `30s` in the `timeout` parameter.
+fn go_seconds(text: &str) -> Option<Duration> {
+    let (number, scale) = match (text.strip_suffix("ms"), text.strip_suffix('s'), text.strip_suffix('m')) {
+        (Some(number), _, _) => (number, 1),
+        (_, Some(number), _) => (number, 1_000),
+        (_, _, Some(number)) => (number, 60_000),
+        (None, None, None) => (text, 1_000),
+    };
+    Some(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(scale)?))
+}
+
+async fn authenticated(
+    app: &Arc<App>,
+    peer: &Peer,
+    info: &RequestInfo,
+    parts: Parts,
+    query: Vec<(String, String)>,
+    body: Incoming,
+) -> Result<Answer, Status> {
+    let user = peer.user(app.options.anonymous, SystemTime::now()).ok_or_else(Status::unauthorized)?;
+    let user = impersonated(user, &parts.headers)?;
+    match &info.resource {
+        None => {
+            authorize(&user, &Attributes::Path { verb: info.verb.as_str(), path: &info.path })?;
+            handlers::paths::serve(app, info, &parts, &query).await
+        }
+        Some(target) => {
+            let verb = row_verb(info.verb);
+            allowed(&user, info, target, verb)?;
+            let Some(row) = app.registry.lookup(&target.group, &target.version, &target.resource) else {
+                return Err(Status::no_such_path());
+            };
+            let verb = verb.ok_or_else(Status::method_not_allowed)?;
+            let form = negotiate::answer(&parts.headers, &query, Allowed::Objects)?;
+            let call = Call::new(Arc::clone(row), target.clone(), user, parts.headers, query, form, body);
+            let outcome = handlers::serve(app, &call, verb).await;
+            let warnings = call.warnings();
+            let mut answer = outcome.unwrap_or_else(|status| respond::failure(&status, form));
+            add_warnings(answer.headers_mut(), warnings);
+            Ok(answer)
+        }
+    }
+}
+
+/// The user a request acts as. Only members of [`MASTERS`] may act as others until rules say more.
+fn impersonated(user: User, headers: &HeaderMap) -> Result<User, Status> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(name) = text("impersonate-user") else {
+        let stray = headers.keys().find(|name| name.as_str().starts_with("impersonate-"));
+        return match stray {
+            Some(_) => Err(Status::bad_request("requested impersonation without impersonating a user")),
+            None => Ok(user),
+        };
+    };
+    if !user.groups.iter().any(|group| group == MASTERS) {
+        let why = format!(
+            "User {:?} cannot impersonate resource \"users\" in API group \"\" at the cluster scope",
+            user.name
+        );
+        return Err(Status::forbidden_named("", "users", name, &why));
+    }
+    let mut groups: Vec<String> = headers
+        .get_all("impersonate-group")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .map(str::to_owned)
+        .collect();
+    groups.push(AUTHENTICATED.to_owned());
+    let uid = text("impersonate-uid").unwrap_or_default().to_owned();
+    Ok(User { name: name.to_owned(), groups, uid, ..User::default() })
+}
+
+fn row_verb(verb: Verb) -> Option<RowVerb> {
+    match verb {
+        Verb::Get => Some(RowVerb::Get),
+        Verb::List => Some(RowVerb::List),
+        Verb::Watch => Some(RowVerb::Watch),
+        Verb::Create => Some(RowVerb::Create),
+        Verb::Update => Some(RowVerb::Update),
+        Verb::Patch => Some(RowVerb::Patch),
+        Verb::Delete => Some(RowVerb::Delete),
+        Verb::DeleteCollection => Some(RowVerb::DeleteCollection),
+        Verb::Proxy | Verb::Other(_) => None,
+    }
+}
+
+fn allowed(user: &User, info: &RequestInfo, target: &ResourceRequest, verb: Option<RowVerb>) -> Result<(), Status> {
+    let some = |text: &str| -> bool { !text.is_empty() };
+    match verb {
+        Some(verb) => authorize(
+            user,
+            &Attributes::Resource {
+                verb,
+                group: &target.group,
+                plural: &target.resource,
+                subresource: Some(target.subresource.as_str()).filter(|text| some(text)),
+                namespace: Some(target.namespace.as_str()).filter(|text| some(text)),
+                name: Some(target.name.as_str()).filter(|text| some(text)),
+            },
+        ),
+        None => authorize(user, &Attributes::Path { verb: info.verb.as_str(), path: &info.path }),
+    }
+}
+
+fn add_warnings(headers: &mut HeaderMap, warnings: Vec<String>) {
+    let mut total = 0;
+    for warning in warnings {
+        let quoted: String = warning
+            .chars()
+            .filter(|c| !c.is_control())
+            .flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] })
+            .collect();
+        total += quoted.len();
+        if total > MAX_WARNINGS {
+            return;
+        }
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            headers.append(WARNING, value);
+        }
+    }
+}
+
+/// The labels a request is counted under. Only names of rows appear: foreign ones would grow the tables without end.
+fn labels(app: &App, info: &RequestInfo, query: &[(String, String)]) -> RequestLabels {
+    let row: Option<(&Arc<Resource>, &ResourceRequest)> = info
+        .resource
+        .as_ref()
+        .and_then(|target| Some((app.registry.lookup(&target.group, &target.version, &target.resource)?, target)));
+    let verb = match info.verb {
+        Verb::Get | Verb::Other("get") => "GET",
+        Verb::List => "LIST",
+        Verb::Watch => "WATCH",
+        Verb::Create | Verb::Other("post") => "POST",
+        Verb::Update | Verb::Other("put") => "PUT",
+        Verb::Patch | Verb::Other("patch") => "PATCH",
+        Verb::Delete | Verb::Other("delete") => "DELETE",
+        Verb::DeleteCollection => "DELETECOLLECTION",
+        Verb::Proxy => "PROXY",
+        Verb::Other("head") => "HEAD",
+        Verb::Other(_) => "other",
+    };
+    let dry_run = info.verb.is_mutating() && query::first(query, "dryRun").is_some();
+    match row {
+        Some((row, target)) => RequestLabels {
+            verb,
+            group: row.group.clone(),
+            version: row.version.clone(),
+            resource: row.plural.clone(),
+            subresource: row.subresource(&target.subresource).map(|one| one.name.clone()).unwrap_or_default(),
+            scope: match (target.name.is_empty(), target.namespace.is_empty()) {
+                (false, _) => "resource",
+                (true, false) => "namespace",
+                (true, true) => "cluster",
+            },
+            dry_run,
+        },
+        None => RequestLabels {
+            verb,
+            group: String::new(),
+            version: String::new(),
+            resource: String::new(),
+            subresource: String::new(),
+            scope: "",
+            dry_run,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_masters_act_as_others() {
+        let mut headers = HeaderMap::new();
+        headers.insert("impersonate-user", HeaderValue::from_static("bob"));
+        headers.append("impersonate-group", HeaderValue::from_static("dev"));
+        let master = User { name: "root".into(), groups: vec![MASTERS.into()], ..User::default() };
+        let bob = impersonated(master, &headers).unwrap();
+        assert_eq!((bob.name.as_str(), bob.groups), ("bob", vec!["dev".to_owned(), AUTHENTICATED.to_owned()]));
+        assert_eq!(impersonated(User::default(), &headers).unwrap_err().code, 403);
+        headers.remove("impersonate-user");
+        assert_eq!(impersonated(User::default(), &headers).unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn warnings_are_quoted_and_bounded() {
+        let mut headers = HeaderMap::new();
+        add_warnings(&mut headers, vec!["unknown field \"spec.x\"\n".into(), "y".repeat(MAX_WARNINGS)]);
+        let values: Vec<_> = headers.get_all(WARNING).iter().collect();
+        assert_eq!(values, ["299 - \"unknown field \\\"spec.x\\\"\""]);
+    }
+
+    #[test]
+    fn the_timeout_parameter_is_read_as_go_writes_it() {
+        assert_eq!(go_seconds("30s"), Some(Duration::from_secs(30)));
+        assert_eq!(go_seconds("100ms"), Some(Duration::from_millis(100)));
+        assert_eq!(go_seconds("x"), None);
+    }
+}

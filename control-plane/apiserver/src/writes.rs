@@ -1,0 +1,389 @@
+//! Creating, changing and removing objects in the store, the same for every row and for the server's own objects.
+//!
+//! A change begins from the cached object, because that is at hand, and is decided again on the live one whenever the cache
+//! may have misled it: a refusal is only final when it was decided on what the store holds now.
+
+use std::sync::Arc;
+
+use apiserver_core::authorize::User;
+use apiserver_core::engine::{
+    Context, Prepared, SUFFIX_ALPHABET, SUFFIX_LENGTH, Updated, admit_to_namespace, prepare_create,
+};
+use apiserver_core::status::{Details, Reason};
+use apiserver_core::{Object, Resource, Status};
+use bytes::Bytes;
+use proto::mvccpb::KeyValue;
+use rand::RngExt as _;
+
+use crate::app::App;
+use crate::cache::with_resource_version;
+use crate::store_client::{Change, Claim, Commit, Put, StoreError};
+
+/// Names tried for `generateName`; upstream's number.
+const NAME_TRIES: u32 = 8;
+/// How often a change is decided anew because others changed the object too. Each round means that somebody else made
+/// progress; the deadline of the request usually comes first.
+const CHANGE_TRIES: u32 = 64;
+/// How often a Service tries other addresses after others took the chosen ones.
+const ADDRESS_TRIES: u32 = 16;
+
+/// Who writes what: the arguments every write shares.
+#[derive(Clone, Copy)]
+pub(crate) struct Writer<'a> {
+    /// The server.
+    pub(crate) app: &'a App,
+    /// The row.
+    pub(crate) row: &'a Resource,
+    /// Who asks.
+    pub(crate) user: &'a User,
+    /// Whether to stop short of the store.
+    pub(crate) dry_run: bool,
+}
+
+/// An object with what the store knows of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Current {
+    /// The object with its resource version.
+    pub(crate) object: Object,
+    /// Revision of its last change.
+    pub(crate) revision: i64,
+    /// Whether it came from the store just now.
+    pub(crate) live: bool,
+}
+
+/// An answer of a write.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// The object as clients get it.
+    pub(crate) json: Bytes,
+    /// What to say in `Warning` headers.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Fresh randomness for one try.
+struct Fresh {
+    uid: String,
+    suffix: String,
+    seed: u64,
+}
+
+impl Fresh {
+    fn new() -> Self {
+        let mut rng = rand::rng();
+        let suffix = (0..SUFFIX_LENGTH)
+            .map(|_| char::from(SUFFIX_ALPHABET[rng.random_range(0..SUFFIX_ALPHABET.len())]))
+            .collect();
+        Self { uid: uuid(), suffix, seed: rng.random() }
+    }
+}
+
+/// A random UUID (version 4).
+pub(crate) fn uuid() -> String {
+    let bits = (rand::random::<u128>() & !(0xf000_u128 << 64) & !(0xc000_u128 << 48))
+        | (0x4000_u128 << 64)
+        | (0x8000_u128 << 48);
+    let hex = format!("{bits:032x}");
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+impl Writer<'_> {
+    /// Calls `decide` with a fresh context; Services see what addresses are held.
+    fn decide<T>(&self, decide: impl FnOnce(&Context<'_>) -> T) -> T {
+        let fresh = Fresh::new();
+        let context = Context {
+            now: jiff::Timestamp::now(),
+            uid: &fresh.uid,
+            name_suffix: &fresh.suffix,
+            seed: fresh.seed,
+            user: self.user,
+            addresses: None,
+        };
+        if self.has_addresses() {
+            self.app.addresses.with(|held| decide(&Context { addresses: Some(held), ..context }))
+        } else {
+            decide(&context)
+        }
+    }
+
+    /// Decides on something that needs the context but writes nothing by itself.
+    pub(crate) fn with_context<T>(&self, decide: impl FnOnce(&Context<'_>) -> T) -> T {
+        self.decide(decide)
+    }
+
+    fn has_addresses(&self) -> bool {
+        self.row.group.is_empty() && self.row.plural == "services"
+    }
+
+    /// Creates an object. `name` is the path's, for a PUT that creates.
+    pub(crate) async fn create(
+        &self,
+        namespace: Option<&str>,
+        name: Option<&str>,
+        object: Object,
+    ) -> Result<Written, Status> {
+        let generated = object.name().is_none() && object.generate_name().is_some();
+        let mut names_left = if generated { NAME_TRIES } else { 1 };
+        let mut addresses_left = ADDRESS_TRIES;
+        loop {
+            let prepared = self.decide(|context| prepare_create(self.row, namespace, name, object.clone(), context))?;
+            let name = prepared.object.name().unwrap_or_default().to_owned();
+            if let Some(namespace) = namespace {
+                self.admit(&name, namespace).await?;
+            }
+            let key = self.row.key(namespace, &name);
+            if self.dry_run {
+                return match self.live(&key, "create").await? {
+                    Some(_) if generated => Err(Status::generate_name_conflict(self.row, &name)),
+                    Some(_) => Err(Status::already_exists(self.row, &name)),
+                    None => Ok(Written { json: prepared.object.to_bytes().into(), warnings: prepared.warnings }),
+                };
+            }
+            match self.put(&key, None, &prepared.object).await? {
+                Commit::Done { revision } => return finish(prepared, revision),
+                Commit::Taken { claim } if addresses_left > 0 => {
+                    addresses_left -= 1;
+                    self.app.addresses.taken(&claim);
+                }
+                Commit::Taken { .. } => return Err(Status::internal("no free address could be had")),
+                Commit::Conflict { .. } => {
+                    names_left -= 1;
+                    if names_left == 0 {
+                        return Err(if generated {
+                            Status::generate_name_conflict(self.row, &name)
+                        } else {
+                            Status::already_exists(self.row, &name)
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Refuses new objects in a namespace that is missing or going.
+    async fn admit(&self, name: &str, namespace: &str) -> Result<(), Status> {
+        let Some(row) = self.app.core_row("namespaces") else { return Ok(()) };
+        let key = row.key(None, namespace);
+        let cached = self.app.cache(row).and_then(|cache| cache.get(&key)).and_then(|cached| cached.tree().ok());
+        if let Some(found) = cached
+            && admit_to_namespace(self.row, name, namespace, Some(&found)).is_ok()
+        {
+            return Ok(());
+        }
+        // The cache may be behind: a namespace just made, or just deleted and made again.
+        let writer = Self { row, ..*self };
+        let live = writer.live(&key, "get").await?;
+        admit_to_namespace(self.row, name, namespace, live.as_ref().map(|current| &current.object))
+    }
+
+    /// The object as the store has it now.
+    pub(crate) async fn live(&self, key: &str, operation: &str) -> Result<Option<Current>, Status> {
+        match self.app.store.get(key).await {
+            Ok((kv, _)) => kv.map(|kv| read(&kv)).transpose(),
+            Err(error) => Err(failure(self.row, operation, &error)),
+        }
+    }
+
+    /// The object from the cache or, if it is not there, from the store.
+    async fn near(&self, key: &str, operation: &str) -> Result<Option<Current>, Status> {
+        if let Some(cached) = self.app.cache(self.row).and_then(|cache| cache.get(key))
+            && let Ok(object) = cached.tree()
+        {
+            return Ok(Some(Current { object, revision: cached.revision, live: false }));
+        }
+        self.live(key, operation).await
+    }
+
+    /// Changes an object: `decide` is called with what is there, again whenever that turns out to be old.
+    ///
+    /// `absent` makes the failure for an object that is not there.
+    pub(crate) async fn change(
+        &self,
+        key: &str,
+        absent: impl Fn() -> Status,
+        decide: impl Fn(&Object, &Context<'_>) -> Result<Updated, Status>,
+    ) -> Result<Written, Status> {
+        let mut current = self.near(key, "update").await?;
+        for _ in 0..CHANGE_TRIES {
+            let Some(now) = current else { return Err(absent()) };
+            let updated = match self.decide(|context| decide(&now.object, context)) {
+                Ok(Updated::Unchanged(_)) | Err(_) if !now.live => {
+                    current = self.live(key, "update").await?;
+                    continue;
+                }
+                Ok(updated) => updated,
+                Err(status) => return Err(status),
+            };
+            let (prepared, commit) = match updated {
+                Updated::Unchanged(prepared) => return finish(prepared, now.revision),
+                Updated::Store(prepared) | Updated::Remove(prepared) if self.dry_run => {
+                    return finish(prepared, now.revision);
+                }
+                Updated::Store(prepared) => {
+                    let commit = self.put(key, Some(&now), &prepared.object).await?;
+                    (prepared, commit)
+                }
+                Updated::Remove(prepared) => (prepared, self.delete(key, &now).await?),
+            };
+            match commit {
+                Commit::Done { revision } => return finish(prepared, revision),
+                Commit::Taken { claim } => {
+                    self.app.addresses.taken(&claim);
+                    current = Some(now);
+                }
+                Commit::Conflict { current: found } => current = found.map(|kv| read(&kv)).transpose()?,
+            }
+        }
+        Err(Status::timeout("the object is changed by too many at once", 1))
+    }
+
+    /// Puts an object in the place of `old`.
+    pub(crate) async fn put(&self, key: &str, old: Option<&Current>, object: &Object) -> Result<Commit, Status> {
+        let value = Bytes::from(object.to_bytes());
+        let (claims, released) = self.claims(old.map(|old| &old.object), Some(object));
+        let expected = old.map_or(0, |old| old.revision);
+        let operation = if expected == 0 { "create" } else { "update" };
+        let mut change = Change { key: key.to_owned(), expected, put: Some(Put { value, lease: 0 }), claims, released };
+        let expires = self.row.plural == "events";
+        if expires {
+            self.lease(&mut change, operation).await?;
+        }
+        let commit = match self.app.store.commit(&change).await {
+            Err(StoreError::Refused(status)) if expires && status.message().contains("lease not found") => {
+                // The store was replaced or the lease ran out in between; another one will do.
+                let lost = change.put.as_ref().map_or(0, |put| put.lease);
+                self.app.event_leases.forget(lost).await;
+                self.lease(&mut change, operation).await?;
+                self.app.store.commit(&change).await
+            }
+            outcome => outcome,
+        }
+        .map_err(|error| failure(self.row, operation, &error))?;
+        if matches!(commit, Commit::Done { .. }) && self.has_addresses() {
+            self.app.addresses.replaced(old.map(|old| &old.object), Some(object));
+        }
+        Ok(commit)
+    }
+
+    async fn lease(&self, change: &mut Change, operation: &str) -> Result<(), Status> {
+        let leased = self.app.event_leases.lease(&self.app.store).await;
+        let lease = leased.map_err(|error| failure(self.row, operation, &error))?;
+        if let Some(put) = &mut change.put {
+            put.lease = lease;
+        }
+        Ok(())
+    }
+
+    /// Deletes an object that is still as in `old`.
+    pub(crate) async fn delete(&self, key: &str, old: &Current) -> Result<Commit, Status> {
+        let (claims, released) = self.claims(Some(&old.object), None);
+        let change = Change { key: key.to_owned(), expected: old.revision, put: None, claims, released };
+        let commit = self.app.store.commit(&change).await.map_err(|error| failure(self.row, "delete", &error))?;
+        if matches!(commit, Commit::Done { .. }) && self.has_addresses() {
+            self.app.addresses.replaced(Some(&old.object), None);
+        }
+        Ok(commit)
+    }
+
+    fn claims(&self, old: Option<&Object>, new: Option<&Object>) -> (Vec<Claim>, Vec<String>) {
+        if self.has_addresses() { crate::service_addresses::claims(old, new) } else { (Vec::new(), Vec::new()) }
+    }
+
+    /// What is there, to delete it: from the cache first.
+    pub(crate) async fn deletable(&self, key: &str) -> Result<Option<Current>, Status> {
+        self.near(key, "delete").await
+    }
+}
+
+/// The answer to a write that took effect at `revision`.
+fn finish(prepared: Prepared, revision: i64) -> Result<Written, Status> {
+    let json = with_resource_version(&prepared.object.to_bytes(), revision).map_err(Status::internal)?;
+    Ok(Written { json, warnings: prepared.warnings })
+}
+
+/// Reads a key of the store.
+pub(crate) fn read(kv: &KeyValue) -> Result<Current, Status> {
+    let mut object = Object::from_stored(&kv.value).map_err(|error| {
+        tracing::error!(key = %String::from_utf8_lossy(&kv.key), %error, "a stored object cannot be read");
+        Status::internal("unable to decode the stored object")
+    })?;
+    object.set_resource_version(kv.mod_revision);
+    Ok(Current { object, revision: kv.mod_revision, live: true })
+}
+
+/// A failure of the store in the client's words; the causes go to the log.
+pub(crate) fn failure(row: &Resource, operation: &str, error: &StoreError) -> Status {
+    match error {
+        StoreError::Unavailable(_) => {
+            tracing::warn!(resource = %row.plural, operation, error = %chain::Chain(error), "the store failed a request");
+            unavailable(row, operation)
+        }
+        StoreError::Compacted => Status::expired("The resourceVersion for the provided list is too old."),
+        StoreError::FutureRevision => Status::timeout("Too large resource version", 1),
+        StoreError::Refused(status) => {
+            tracing::error!(resource = %row.plural, operation, error = %chain::Chain(error), "the store refused a request");
+            Status::unclassified(status.message())
+        }
+    }
+}
+
+/// The store did not answer: upstream's `ServerTimeout`.
+fn unavailable(row: &Resource, operation: &str) -> Status {
+    let what = apiserver_core::status::qualified(&row.plural, &row.group);
+    let details = Details {
+        name: operation.to_owned(),
+        group: row.group.clone(),
+        kind: row.plural.clone(),
+        retry_after_seconds: 2,
+        ..Details::default()
+    };
+    Status {
+        code: 500,
+        reason: Reason::ServerTimeout,
+        message: format!(
+            "The {operation} operation against {what} could not be completed at this time, please try again."
+        ),
+        details: Some(Box::new(details)),
+        continue_token: None,
+    }
+}
+
+/// The user of the server's own writes.
+pub(crate) fn own_user() -> User {
+    User {
+        name: "system:apiserver".to_owned(),
+        groups: vec![apiserver_core::authorize::MASTERS.to_owned()],
+        ..User::default()
+    }
+}
+
+/// Creates one of the server's own objects; one that is there already stays as it is.
+pub(crate) async fn ensure(
+    app: &Arc<App>,
+    row: &Resource,
+    namespace: Option<&str>,
+    object: Object,
+) -> Result<(), Status> {
+    let user = own_user();
+    let writer = Writer { app, row, user: &user, dry_run: false };
+    match writer.create(namespace, None, object).await {
+        Ok(_) => Ok(()),
+        Err(status) if status.reason == Reason::AlreadyExists => Ok(()),
+        Err(status) => Err(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_has_its_version_and_variant() {
+        for _ in 0..100 {
+            let uuid = uuid();
+            assert_eq!(uuid.len(), 36);
+            assert_eq!(uuid.as_bytes()[14], b'4', "{uuid}");
+            assert!(matches!(uuid.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{uuid}");
+            assert_eq!(uuid.bytes().filter(|byte| *byte == b'-').count(), 4);
+        }
+    }
+}
