@@ -3,35 +3,38 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 image := "out/image"
-vm := "cargo run --quiet --release --package image-vm --bin vm --"
+# Programs are built in one selection and then run from where they are: cargo unites the features of what it builds
+# together, so that another selection would compile half of the tree again.
+programs := env("CARGO_TARGET_DIR", justfile_directory() / "target") / "x86_64-unknown-linux-gnu/release"
+again := quote(just_executable()) + " --justfile " + quote(justfile())
 
 # Show this list
 help:
-    @just --list --unsorted --justfile {{ quote(justfile()) }}
+    @{{ again }} --list --unsorted
 
 # Build the image if needed, boot it in QEMU, wait for Kubernetes (--cpus, --memory, --iso, --firmware, --name …)
 up *options:
-    @{{ vm }} running || just image
-    @{{ vm }} up {{ options }}
+    @{ test -x {{ programs }}/vm && {{ programs }}/vm running; } || {{ again }} image
+    @{{ programs }}/vm up {{ options }}
 
 # Stop the machine that `up` started (--wipe forgets its disk and identity)
-down *options:
-    @{{ vm }} down {{ options }}
+down *options: driver
+    @{{ programs }}/vm down {{ options }}
 
 # Show the machine's console; Ctrl-C leaves it
-console:
-    @{{ vm }} console
+console: driver
+    @{{ programs }}/vm console
 
 # Write a fresh kubeconfig for the running machine and print its path
-kubeconfig:
-    @{{ vm }} kubeconfig
+kubeconfig: driver
+    @{{ programs }}/vm kubeconfig
 
 # Call the machine API of the running machine, for example `./just orlopctl services`
 orlopctl *arguments:
-    @ORLOPCONFIG=out/cluster/orlopconfig cargo run --quiet --release --package ctl --bin orlopctl -- {{ arguments }}
+    @ORLOPCONFIG=out/cluster/orlopconfig {{ programs }}/orlopctl {{ arguments }}
 
 # The whole proof: the gate, then every test, the boots of the image last
-test *options: check build image
+test *options: check image
     cargo nextest run --release --workspace {{ options }}
 
 # The gate: format, lints, licences and sources of dependencies. Writes nothing.
@@ -45,19 +48,24 @@ fix:
     cargo fmt --all
     cargo clippy --release --workspace --all-targets --fix --allow-dirty --allow-staged
 
-# Every program, as it goes into the image and as it runs alone
+# Every program: those of the image, `orlopctl`, and the tools
 build:
     cargo build --release --workspace --bins
 
 # The image: kernel, initramfs and ISO into out/image
-image *options:
-    cargo build --release --package init --package image-programs --package image
-    cargo run --quiet --release --package image -- all --out {{ image }} {{ options }}
+image *options: build
+    {{ programs }}/image all --out {{ image }} {{ options }}
 
 # The kernel alone (cached by its sources, configuration and compiler)
 kernel *options:
-    cargo run --quiet --release --package image -- kernel {{ options }}
+    @test -x {{ programs }}/image || cargo build --release --package image
+    {{ programs }}/image kernel {{ options }}
 
 # Measure: `bench boot` or `bench size`
 bench what *options: image
-    cargo run --quiet --release --package bench --bin {{ quote(what) }} -- {{ options }}
+    {{ programs }}/{{ what }} {{ options }}
+
+# What starts and stops machines
+[private]
+driver:
+    @test -x {{ programs }}/vm || cargo build --release --package image-vm --bin vm
