@@ -1,0 +1,160 @@
+//! What a client is told when it is refused. Clients match on the text, so texts and codes are etcd's, to the letter.
+
+use crate::view::Fault;
+
+/// The gRPC code a refusal goes out with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The request can never succeed as it is.
+    InvalidArgument,
+    /// The thing named in the request does not exist.
+    NotFound,
+    /// The state of the store or cluster does not allow it now.
+    FailedPrecondition,
+    /// A revision or a number is outside of what the store holds.
+    OutOfRange,
+    /// A quota or a queue is full.
+    ResourceExhausted,
+    /// Try again, perhaps at another member.
+    Unavailable,
+    /// The data cannot be trusted.
+    DataLoss,
+    /// This server does not do it.
+    Unimplemented,
+    /// The stream was ended by the client or by the server.
+    Canceled,
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A request without a key.
+    #[error("etcdserver: key is not provided")]
+    EmptyKey,
+    /// `ignore_value` or `ignore_lease` for a key that is not there; an operation without content.
+    #[error("etcdserver: key not found")]
+    KeyNotFound,
+    /// A value beside `ignore_value`.
+    #[error("etcdserver: value is provided")]
+    ValueProvided,
+    /// A lease beside `ignore_lease`.
+    #[error("etcdserver: lease is provided")]
+    LeaseProvided,
+    /// A transaction with more operations than allowed.
+    #[error("etcdserver: too many operations in txn request")]
+    TooManyOps,
+    /// A transaction that would change one key twice.
+    #[error("etcdserver: duplicate key given in txn request")]
+    DuplicateKey,
+    /// An unknown sort order or target.
+    #[error("etcdserver: invalid sort option")]
+    InvalidSortOption,
+    /// A request larger than `--max-request-bytes`.
+    #[error("etcdserver: request is too large")]
+    RequestTooLarge,
+    /// The revision is below the compacted one.
+    #[error("etcdserver: mvcc: required revision has been compacted")]
+    Compacted,
+    /// The revision has not happened yet.
+    #[error("etcdserver: mvcc: required revision is a future revision")]
+    FutureRevision,
+    /// The quota is used up.
+    #[error("etcdserver: mvcc: database space exceeded")]
+    NoSpace,
+    /// No such lease.
+    #[error("etcdserver: requested lease not found")]
+    LeaseNotFound,
+    /// A lease with this id exists.
+    #[error("etcdserver: lease already exists")]
+    LeaseExists,
+    /// A lease of centuries.
+    #[error("etcdserver: too large lease TTL")]
+    LeaseTtlTooLarge,
+    /// The CORRUPT alarm is raised.
+    #[error("etcdserver: corrupt cluster")]
+    Corrupt,
+    /// Too much is under way already.
+    #[error("etcdserver: too many requests")]
+    TooManyRequests,
+    /// No leader is known.
+    #[error("etcdserver: no leader")]
+    NoLeader,
+    /// Leadership moved while the request was under way.
+    #[error("etcdserver: leader changed")]
+    LeaderChanged,
+    /// The member is going down.
+    #[error("etcdserver: server stopped")]
+    Stopped,
+    /// The request took too long.
+    #[error("etcdserver: request timed out")]
+    TimedOut,
+    /// Leadership cannot go to that member.
+    #[error("etcdserver: bad leader transferee")]
+    BadLeaderTransferee,
+    /// No such member.
+    #[error("etcdserver: member not found")]
+    MemberNotFound,
+    /// The watch stream was ended.
+    #[error("etcdserver: watch canceled")]
+    WatchCanceled,
+    /// A ranged stream with a sort order or a revision filter.
+    #[error("etcdserver: RangeStream supports neither sort options nor revision filters")]
+    StreamNotPlain,
+}
+
+impl Refusal {
+    /// The gRPC code etcd uses for it.
+    #[must_use]
+    pub const fn code(self) -> Code {
+        match self {
+            Self::EmptyKey
+            | Self::KeyNotFound
+            | Self::ValueProvided
+            | Self::LeaseProvided
+            | Self::TooManyOps
+            | Self::DuplicateKey
+            | Self::InvalidSortOption
+            | Self::RequestTooLarge => Code::InvalidArgument,
+            Self::Compacted | Self::FutureRevision | Self::LeaseTtlTooLarge => Code::OutOfRange,
+            Self::NoSpace | Self::TooManyRequests => Code::ResourceExhausted,
+            Self::LeaseNotFound | Self::MemberNotFound => Code::NotFound,
+            Self::LeaseExists | Self::BadLeaderTransferee => Code::FailedPrecondition,
+            Self::Corrupt => Code::DataLoss,
+            Self::NoLeader | Self::LeaderChanged | Self::Stopped | Self::TimedOut => Code::Unavailable,
+            Self::WatchCanceled => Code::Canceled,
+            Self::StreamNotPlain => Code::Unimplemented,
+        }
+    }
+}
+
+/// Why a request failed: the client's fault, or the database's.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The client is told.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The state could not be read; the member must not go on as if nothing had happened.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_and_codes_are_those_clients_match_on() {
+        let table = [
+            (Refusal::Compacted, "etcdserver: mvcc: required revision has been compacted", Code::OutOfRange),
+            (Refusal::FutureRevision, "etcdserver: mvcc: required revision is a future revision", Code::OutOfRange),
+            (Refusal::LeaseNotFound, "etcdserver: requested lease not found", Code::NotFound),
+            (Refusal::LeaseExists, "etcdserver: lease already exists", Code::FailedPrecondition),
+            (Refusal::NoSpace, "etcdserver: mvcc: database space exceeded", Code::ResourceExhausted),
+            (Refusal::DuplicateKey, "etcdserver: duplicate key given in txn request", Code::InvalidArgument),
+        ];
+        for (refusal, text, code) in table {
+            assert_eq!(refusal.to_string(), text);
+            assert_eq!(refusal.code(), code);
+        }
+    }
+}

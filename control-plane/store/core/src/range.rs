@@ -1,0 +1,324 @@
+//! Reads: the keys of a range at a revision.
+
+use std::cmp::Ordering;
+
+use bytes::Bytes;
+use prost::Message;
+use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+use proto::etcdserverpb::{RangeRequest, ResponseHeader};
+use proto::mvccpb::KeyValue;
+use proto::raw;
+
+use crate::encoding::{behind_group, cur_bounds, kv_bounds, kv_key, push_inverted, split_kv};
+use crate::interval::End;
+use crate::record::{Current, State, Version, decode_pair, pair_of};
+use crate::{Failure, Fault, KeyRange, Refusal, Revision, Space, View, check};
+
+/// Steps taken one by one through versions that are not wanted before a seek jumps over the rest of them.
+const STEPS_BEFORE_SEEK: usize = 8;
+
+/// A moment reads are made at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct At {
+    revision: Revision,
+    /// Whether it is the newest revision the view holds, so that `cur` may answer.
+    newest: bool,
+}
+
+impl At {
+    /// The newest revision of the view.
+    #[must_use]
+    pub const fn newest(state: &State) -> Self {
+        Self { revision: state.revision, newest: true }
+    }
+
+    /// The revision a request asks for: 0 or less is the newest.
+    ///
+    /// Refuses what was compacted and what has not happened. Both are judged by what went through the log, never by what
+    /// is physically there, so that every member gives the same answer.
+    pub fn requested(revision: i64, state: &State) -> Result<Self, Refusal> {
+        let revision = Revision(revision);
+        if revision.0 <= 0 {
+            return Ok(Self::newest(state));
+        }
+        if revision > state.revision {
+            return Err(Refusal::FutureRevision);
+        }
+        if revision < state.compacted {
+            return Err(Refusal::Compacted);
+        }
+        Ok(Self { revision, newest: revision == state.revision })
+    }
+
+    /// The revision.
+    #[must_use]
+    pub const fn revision(self) -> Revision {
+        self.revision
+    }
+}
+
+/// Answers a range from a view that stands at `state`. The header has only the revision.
+pub fn range(view: &dyn View, state: &State, request: &RangeRequest) -> Result<raw::RangeResponse, Failure> {
+    let at = At::requested(request.revision, state)?;
+    let mut answer = range_at(view, at, request)?;
+    answer.header = Some(ResponseHeader { revision: state.revision.0, ..ResponseHeader::default() });
+    Ok(answer)
+}
+
+/// Answers a range at a moment; the header is left out.
+pub fn range_at(view: &dyn View, at: At, request: &RangeRequest) -> Result<raw::RangeResponse, Fault> {
+    let keys = KeyRange::new(request.key.clone(), &request.range_end);
+    if request.count_only {
+        return Ok(raw::RangeResponse { count: count(view, at, &keys)?, ..raw::RangeResponse::default() });
+    }
+    // In key order upwards is how keys lie: that is no sorting.
+    let sorted = request.sort_order() == SortOrder::Descend || request.sort_target() != SortTarget::Key;
+    if sorted || check::filtered(request) {
+        return sorted_or_filtered(view, at, &keys, request);
+    }
+    let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let page = page(view, at, &keys, limit, usize::MAX, request.keys_only)?;
+    let rest = match &page.next {
+        Some(next) => count(view, at, next)?,
+        None => 0,
+    };
+    Ok(raw::RangeResponse { header: None, count: page.pairs.len() as i64 + rest, more: rest > 0, kvs: page.pairs })
+}
+
+/// A part of a range, in key order.
+#[derive(Debug)]
+pub struct Page {
+    /// The encoded pairs.
+    pub pairs: Vec<Bytes>,
+    /// What of the range lies behind the last pair; `None` when the range is exhausted.
+    pub next: Option<KeyRange>,
+}
+
+/// Reads at most `limit` pairs, stopping early once they are `max_bytes` together.
+pub fn page(
+    view: &dyn View,
+    at: At,
+    keys: &KeyRange,
+    limit: usize,
+    max_bytes: usize,
+    keys_only: bool,
+) -> Result<Page, Fault> {
+    let mut pairs = Vec::new();
+    if keys.is_empty() {
+        return Ok(Page { pairs, next: None });
+    }
+    let mut bytes = 0;
+    let mut last = None;
+    let full = |pairs: &Vec<Bytes>, bytes: usize| pairs.len() >= limit || bytes >= max_bytes;
+    if matches!(keys.end, End::Single) && at.newest {
+        if let Some(current) = Current::load(view, &keys.start)? {
+            pairs.push(if keys_only {
+                current.pair_without_value(keys.start.clone()).encode_to_vec().into()
+            } else {
+                live(view, &keys.start, &current)?
+            });
+        }
+    } else if keys_only && at.newest {
+        each_current(view, keys, |key, value| {
+            let key = Bytes::copy_from_slice(key);
+            let pair = Current::decode(Bytes::copy_from_slice(value))?.pair_without_value(key.clone());
+            pairs.push(pair.encode_to_vec().into());
+            bytes += pairs.last().map_or(0, Bytes::len);
+            let full = full(&pairs, bytes);
+            last = full.then_some(key);
+            Ok(!full)
+        })?;
+    } else {
+        each_pair(view, keys, at.revision, |pair| {
+            let pair = Bytes::copy_from_slice(pair);
+            let full = if keys_only {
+                let decoded = KeyValue { value: Bytes::new(), ..decode_pair(pair)? };
+                pairs.push(decoded.encode_to_vec().into());
+                bytes += pairs.last().map_or(0, Bytes::len);
+                full(&pairs, bytes)
+            } else {
+                bytes += pair.len();
+                pairs.push(pair);
+                full(&pairs, bytes)
+            };
+            if full {
+                last = pairs.last().map(|pair| decode_pair(pair.clone())).transpose()?.map(|pair| pair.key);
+            }
+            Ok(!full)
+        })?;
+    }
+    let next = last.map(|key| {
+        let mut start = key.to_vec();
+        start.push(0);
+        KeyRange { start: start.into(), end: keys.end.clone() }
+    });
+    Ok(Page { pairs, next: next.filter(|next| !matches!(next.end, End::Single)) })
+}
+
+/// How many keys of the range exist at a moment.
+pub fn count(view: &dyn View, at: At, keys: &KeyRange) -> Result<i64, Fault> {
+    let mut count = 0;
+    if keys.is_empty() {
+        return Ok(count);
+    }
+    if matches!(keys.end, End::Single) && at.newest {
+        return Ok(i64::from(view.get(Space::Cur, &keys.start)?.is_some()));
+    }
+    if at.newest {
+        each_current(view, keys, |_, _| {
+            count += 1;
+            Ok(true)
+        })?;
+    } else {
+        each_pair(view, keys, at.revision, |_| {
+            count += 1;
+            Ok(true)
+        })?;
+    }
+    Ok(count)
+}
+
+/// The encoded pair of the live version of a key.
+pub fn live(view: &dyn View, key: &[u8], current: &Current) -> Result<Bytes, Fault> {
+    let value = view
+        .get(Space::Kv, &kv_key(key, current.place.revision))?
+        .ok_or(Fault::Corrupt("a live key without its version"))?;
+    match Version::decode(&value)?.pair {
+        Some(_) => Ok(pair_of(&value)),
+        None => Err(Fault::Corrupt("a live key whose version is a deletion")),
+    }
+}
+
+/// Visits the live keys of a range in `cur` until `visit` says no.
+pub fn each_current(
+    view: &dyn View,
+    keys: &KeyRange,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool, Fault>,
+) -> Result<(), Fault> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let (lower, upper) = cur_bounds(keys);
+    let mut cursor = view.cursor(Space::Cur, &lower, upper.as_deref())?;
+    while let Some((key, value)) = cursor.entry() {
+        if !visit(key, value)? {
+            break;
+        }
+        cursor.next()?;
+    }
+    Ok(())
+}
+
+/// Visits the pairs of a range as they were at `revision`, in key order, until `visit` says no.
+pub fn each_pair(
+    view: &dyn View,
+    keys: &KeyRange,
+    revision: Revision,
+    mut visit: impl FnMut(&[u8]) -> Result<bool, Fault>,
+) -> Result<(), Fault> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let (lower, upper) = kv_bounds(keys);
+    let mut cursor = view.cursor(Space::Kv, &lower, upper.as_deref())?;
+    let mut group = Vec::new();
+    let mut target = Vec::new();
+    'keys: while let Some((key, value)) = cursor.entry() {
+        let (prefix, main) = split_kv(key)?;
+        group.clear();
+        group.extend_from_slice(prefix);
+        if main <= revision {
+            if let Some(pair) = Version::decode(value)?.pair
+                && !visit(pair)?
+            {
+                return Ok(());
+            }
+            // The newest version at or below the revision is found (or the key was deleted): on to the next key.
+            for _ in 0..STEPS_BEFORE_SEEK {
+                cursor.next()?;
+                if cursor.entry().is_none_or(|(key, _)| !key.starts_with(&group)) {
+                    continue 'keys;
+                }
+            }
+            cursor.seek(&behind_group(&group))?;
+        } else {
+            for _ in 0..STEPS_BEFORE_SEEK {
+                cursor.next()?;
+                let Some((key, _)) = cursor.entry() else { return Ok(()) };
+                if !key.starts_with(&group) || split_kv(key)?.1 <= revision {
+                    continue 'keys;
+                }
+            }
+            target.clear();
+            target.extend_from_slice(&group);
+            push_inverted(&mut target, revision);
+            cursor.seek(&target)?;
+        }
+    }
+    Ok(())
+}
+
+/// The long way: everything is read, filtered, sorted and then cut.
+fn sorted_or_filtered(
+    view: &dyn View,
+    at: At,
+    keys: &KeyRange,
+    request: &RangeRequest,
+) -> Result<raw::RangeResponse, Fault> {
+    let mut found = Vec::new();
+    let mut count = 0;
+    each_pair(view, keys, at.revision, |pair| {
+        count += 1;
+        let pair = Bytes::copy_from_slice(pair);
+        let decoded = decode_pair(pair.clone())?;
+        if passes(&decoded, request) {
+            found.push((pair, decoded));
+        }
+        Ok(true)
+    })?;
+    let order = match (request.sort_order(), request.sort_target()) {
+        (SortOrder::None | SortOrder::Ascend, SortTarget::Key) => None,
+        (SortOrder::None | SortOrder::Ascend, target) => Some((false, target)),
+        (SortOrder::Descend, target) => Some((true, target)),
+    };
+    if let Some((descending, target)) = order {
+        found.sort_by(|(_, a), (_, b)| {
+            let order = by_target(a, b, target);
+            if descending { order.reverse() } else { order }
+        });
+    }
+    let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let kvs =
+        found
+            .into_iter()
+            .map(|(pair, decoded)| {
+                if request.keys_only {
+                    KeyValue { value: Bytes::new(), ..decoded }.encode_to_vec().into()
+                } else {
+                    pair
+                }
+            })
+            .collect();
+    Ok(raw::RangeResponse { header: None, kvs, more, count })
+}
+
+fn passes(pair: &KeyValue, request: &RangeRequest) -> bool {
+    let below = |bound: i64, revision: i64| bound != 0 && revision > bound;
+    let above = |bound: i64, revision: i64| bound != 0 && revision < bound;
+    !(below(request.max_mod_revision, pair.mod_revision)
+        || above(request.min_mod_revision, pair.mod_revision)
+        || below(request.max_create_revision, pair.create_revision)
+        || above(request.min_create_revision, pair.create_revision))
+}
+
+fn by_target(a: &KeyValue, b: &KeyValue, target: SortTarget) -> Ordering {
+    match target {
+        SortTarget::Key => a.key.cmp(&b.key),
+        SortTarget::Version => a.version.cmp(&b.version),
+        SortTarget::Create => a.create_revision.cmp(&b.create_revision),
+        SortTarget::Mod => a.mod_revision.cmp(&b.mod_revision),
+        SortTarget::Value => a.value.cmp(&b.value),
+    }
+}
