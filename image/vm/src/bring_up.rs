@@ -18,10 +18,10 @@ const TRY: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It did not get there; the source says where it stayed.
-    #[error("bring the machine up, {hint}{}", last(last_refusal.as_deref()))]
+    #[error("the machine did not come up: it stayed before {}; {}{}", stage.name(), stage.hint(), last(last_refusal.as_deref()))]
     Stuck {
-        /// What to look at.
-        hint: &'static str,
+        /// What it was on the way to.
+        stage: Stage,
         /// Why the last try to reach it from the host failed.
         last_refusal: Option<String>,
         /// How the wait ended.
@@ -94,7 +94,7 @@ pub fn bring_up<W: std::io::Write>(vm: &mut Vm, at_most: Duration, display: &mut
         Ok(outcome) => outcome,
         Err(source) => {
             let stage = vm.timeline().waiting_for().unwrap_or(Stage::Ready);
-            Err(Error::Stuck { hint: stage.hint(), last_refusal: refusal, source })
+            Err(Error::Stuck { stage, last_refusal: refusal, source })
         }
     }
 }

@@ -3,7 +3,7 @@
 use image_vm::bring_up::Access;
 use image_vm::launch::Vm;
 use image_vm::setup::{Boot, Setup};
-use tests_boot::{Kubectl, clean, folder, power_off, setup, start, up};
+use tests_boot::{Kubectl, SHUTDOWN, clean, folder, power_off, setup, start, up};
 
 use crate::{faults, shows};
 
@@ -26,7 +26,7 @@ fn a_machine_lives_and_keeps_what_it_was_given() {
     power_off(&mut vm, &access);
     drop(vm);
 
-    let mut vm = start(&setup(Boot::Direct), &folder);
+    let mut vm = start(&Setup { reboots: true, ..setup(Boot::Direct) }, &folder);
     let access = up(&mut vm);
     let kubectl = Kubectl::new(&folder, &access);
     assert_eq!(access.machine.status().expect("the status").cluster_id, cluster, "the identity is kept");
@@ -35,8 +35,22 @@ fn a_machine_lives_and_keeps_what_it_was_given() {
     assert!(kubectl.ok(&["-n", "demo", "get", "configmaps", "-o", "name"]).contains("configmap/before-store\n"));
     let conditions = access.machine.status().expect("the status").conditions;
     assert!(!conditions.iter().any(|condition| condition.message.contains("nonsense")), "{conditions:?}");
+
+    let access = reboot(&mut vm, &access);
+    assert_eq!(Kubectl::new(&folder, &access).ok(&["get", "ns", "demo", "-o", "name"]), "namespace/demo\n");
     power_off(&mut vm, &access);
     clean(&folder);
+}
+
+/// Orders a reboot; the same QEMU boots again and comes up.
+fn reboot(vm: &mut Vm, access: &Access) -> Access {
+    access.machine.reboot("the test wants it").expect("the reboot");
+    let said = vm.wait_for("the shutdown", SHUTDOWN, |vm| vm.timeline().end().map(str::to_owned));
+    let said = said.unwrap_or_else(|error| panic!("{error}"));
+    assert!(said.starts_with("shutdown: reboot (") && said.contains("the test wants it"), "{said}");
+    let next = vm.wait_for("the next boot", SHUTDOWN, |vm| vm.timeline().end().is_none().then_some(()));
+    next.unwrap_or_else(|error| panic!("{error}"));
+    up(vm)
 }
 
 fn says_who_it_is(access: &Access) {
