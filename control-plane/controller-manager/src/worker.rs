@@ -186,7 +186,11 @@ mod tests {
             }
         });
         let all_done = async {
-            while worker.queue().depth() + worker.queue().running() > 0 {
+            let busy = || {
+                let queue = worker.queue();
+                queue.depth() + queue.running() > 0
+            };
+            while busy() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
