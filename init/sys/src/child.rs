@@ -1,6 +1,6 @@
 //! Starting the main process of a service, and reaping whatever ends.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -25,7 +25,7 @@ pub struct Program<'a> {
     pub environment: &'a [(&'a str, &'a OsStr)],
     /// The entry file of the group it joins; see [`crate::cgroup::Group::entry`].
     pub group: Option<BorrowedFd<'a>>,
-    /// Who is killed first when memory runs out: -1000 to 1000.
+    /// Who is killed first when memory runs out: -1000 to 1000. Has no effect where PID 1 may not set it.
     pub oom_score: i16,
     /// Give up all of root's capabilities for good.
     pub without_capabilities: bool,
@@ -70,7 +70,7 @@ pub fn spawn(program: &Program<'_>) -> io::Result<Child> {
         }
         rustix::process::setsid()?;
         SigSet::empty().thread_set_mask()?;
-        write_file(c"/proc/self/oom_score_adj", &score[..score_length])?;
+        set_oom_score(&score[..score_length])?;
         set_no_new_privs(true)?;
         if without_capabilities {
             drop_capabilities()?;
@@ -99,9 +99,13 @@ fn drop_capabilities() -> io::Result<()> {
     Ok(())
 }
 
-fn write_file(path: &CStr, bytes: &[u8]) -> io::Result<()> {
-    let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    write_all(&file, bytes)
+/// Sets the score as far as this machine lets PID 1: in a container it may not be allowed to go below its own.
+fn set_oom_score(decimal: &[u8]) -> io::Result<()> {
+    let file = rustix::fs::open(c"/proc/self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    match rustix::io::write(&file, decimal) {
+        Ok(_) | Err(Errno::ACCESS | Errno::PERM) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn write_all(file: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
@@ -194,6 +198,18 @@ pub fn kill_process_group(leader: u32) -> io::Result<bool> {
         Err(Errno::SRCH) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether any process of that group exists, ended but unreaped ones included.
+#[must_use]
+pub fn process_group_exists(leader: u32) -> bool {
+    to_pid(leader).is_ok_and(|leader| rustix::process::test_kill_process_group(leader) != Err(Errno::SRCH))
+}
+
+/// Whether a process exists, an ended but unreaped one included.
+#[must_use]
+pub fn exists(pid: u32) -> bool {
+    to_pid(pid).is_ok_and(|pid| rustix::process::test_kill_process(pid) != Err(Errno::SRCH))
 }
 
 /// The session that a process belongs to.

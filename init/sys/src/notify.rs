@@ -1,14 +1,23 @@
-//! The socket on which services say how they are; the kernel vouches for the sender.
+//! Who is on the other side of a local socket: the kernel vouches for it.
+//!
+//! Through `nix`, because a sender outside of this process' name space has the process id 0, which the types of `rustix`
+//! cannot hold.
 
 use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixDatagram;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 
-use rustix::io::Errno;
-use rustix::net::sockopt::set_socket_passcred;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::{PassCred, PeerCredentials};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, UnixCredentials, getsockopt, recvmsg, setsockopt};
+
+/// Whether the process that connected was root's when it did.
+#[must_use]
+pub fn peer_is_root(stream: &UnixStream) -> bool {
+    getsockopt(stream, PeerCredentials).is_ok_and(|peer| peer.uid() == 0)
+}
 
 /// A bound datagram socket whose messages carry the sender's process id.
 #[derive(Debug)]
@@ -19,7 +28,7 @@ pub struct NotifySocket(UnixDatagram);
 pub struct Datagram {
     /// Bytes that were written to the buffer. A longer datagram is cut.
     pub length: usize,
-    /// The process that sent it, as the kernel saw it; `None` if the kernel did not say.
+    /// The process that sent it, as the kernel saw it; `None` for one outside of this name space.
     pub sender: Option<u32>,
 }
 
@@ -32,28 +41,26 @@ impl NotifySocket {
         }
         let socket = UnixDatagram::bind(path)?;
         socket.set_nonblocking(true)?;
-        set_socket_passcred(&socket, true)?;
+        setsockopt(&socket, PassCred, &true)?;
         Ok(Self(socket))
     }
 
     /// Takes one datagram; `None` if there is none now. Descriptors that a sender attaches are closed.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Datagram>> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut space = cmsg_space!(UnixCredentials);
         let mut parts = [IoSliceMut::new(buffer)];
-        match recvmsg(&self.0, &mut parts, &mut ancillary, RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC) {
-            Ok(message) => {
-                let sender = ancillary.drain().find_map(|part| match part {
-                    RecvAncillaryMessage::ScmCredentials(sender) => {
-                        Some(sender.pid.as_raw_nonzero().get().cast_unsigned())
-                    }
-                    _ => None,
-                });
-                Ok(Some(Datagram { length: message.bytes, sender }))
-            }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = match recvmsg::<UnixAddr>(self.0.as_raw_fd(), &mut parts, Some(&mut space), flags) {
+            Ok(message) => message,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        // There is room for credentials only: the kernel closes descriptors that were attached.
+        let sender = message.cmsgs()?.find_map(|part| match part {
+            ControlMessageOwned::ScmCredentials(sender) => u32::try_from(sender.pid()).ok().filter(|&pid| pid != 0),
+            _ => None,
+        });
+        Ok(Some(Datagram { length: message.bytes, sender }))
     }
 }
 
@@ -66,6 +73,12 @@ impl AsFd for NotifySocket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_peer_of_a_connection_is_known() {
+        let (one, _other) = UnixStream::pair().expect("a pair");
+        assert_eq!(peer_is_root(&one), rustix::process::geteuid().is_root());
+    }
 
     #[test]
     fn the_sender_is_known_and_long_datagrams_are_cut() {
