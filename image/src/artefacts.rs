@@ -66,6 +66,23 @@ impl Artefacts {
 
     /// Fetches every named artefact that the cache does not hold. With all of them there, no network is used.
     pub(crate) fn fetch(&self, names: &[&str]) -> Result<(), ArtefactError> {
+        if self.missing(names)?.is_empty() {
+            return Ok(());
+        }
+        let room = self.cache.room("artefacts")?;
+        let _held = self.cache.exclusive("artefacts")?;
+        // Another process may have fetched them while this one waited.
+        let missing = self.missing(names)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        crate::cache::sweep(&room, "apt")?;
+        let fetched = self.fetch_into(&room.join("apt"), &missing);
+        crate::cache::sweep(&room, "apt")?;
+        fetched
+    }
+
+    fn missing(&self, names: &[&str]) -> Result<Vec<&Artefact>, ArtefactError> {
         let mut missing = Vec::new();
         for name in names {
             let artefact = self.pinned(name)?;
@@ -73,16 +90,7 @@ impl Artefacts {
                 missing.push(artefact);
             }
         }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let room = self.cache.room("artefacts")?;
-        let _held = self.cache.exclusive("artefacts")?;
-        let scratch = room.join("apt");
-        crate::cache::sweep(&room, "apt")?;
-        let fetched = self.fetch_into(&scratch, &missing);
-        crate::cache::sweep(&room, "apt")?;
-        fetched
+        Ok(missing)
     }
 
     fn fetch_into(&self, scratch: &Path, missing: &[&Artefact]) -> Result<(), ArtefactError> {

@@ -1,7 +1,7 @@
 //! Where costly results live between builds and between checkouts: fetched packages and compiled kernels.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -45,12 +45,19 @@ impl Cache {
         }
     }
 
-    /// Waits until no other process builds in the room.
+    /// Waits until no other process builds in the room, and says so if there is one.
     pub(crate) fn exclusive(&self, name: &str) -> Result<Exclusive, CacheError> {
         let path = self.room(name)?.join(".lock");
         let lock = |path: &Path| {
             let file = File::options().create(true).truncate(false).write(true).open(path)?;
-            file.lock()?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    println!("waiting for another build that uses {}", path.display());
+                    file.lock()?;
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
             Ok(Exclusive(file))
         };
         lock(&path).map_err(|source| CacheError::Use { path, source })

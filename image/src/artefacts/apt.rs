@@ -49,6 +49,8 @@ pub(crate) enum AptError {
     NoPackage(PathBuf),
     #[error("the mirror has no `{name}` in {suite}")]
     Gone { name: String, suite: String },
+    #[error("the mirror does not have this version any more: pin what it has with `image artefacts --update`")]
+    Replaced,
 }
 
 /// The addresses of the main archive and of its security archive.
@@ -150,7 +152,11 @@ impl Root {
         let folder = self.folder.join("packages").join(&artefact.name);
         fs::create_dir_all(&folder).map_err(|source| AptError::Write { path: folder.clone(), source })?;
         let which = format!("{}={}", qualified(artefact), artefact.version);
-        self.run(APT_GET, DOWNLOAD).args(["-q", "download", &which]).folder(&folder).output()?;
+        let downloaded = self.run(APT_GET, DOWNLOAD).args(["-q", "download", &which]).folder(&folder).output();
+        downloaded.map_err(|error| match error {
+            CommandError::Failed { last_words, .. } if last_words.contains("was not found") => AptError::Replaced,
+            other => AptError::Command(other),
+        })?;
         let package = fs::read_dir(&folder).ok().and_then(|mut entries| entries.next()?.ok()).map(|entry| entry.path());
         package.ok_or(AptError::NoPackage(folder))
     }

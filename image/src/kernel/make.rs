@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use crate::arch::Arch;
@@ -11,6 +13,8 @@ const UNPACK: Duration = Duration::from_mins(15);
 const CONFIGURE: Duration = Duration::from_mins(15);
 /// Ten times what a busy machine took.
 const COMPILE: Duration = Duration::from_hours(4);
+/// How often a person who waits is told that something happens.
+const REPORT_EVERY: Duration = Duration::from_secs(20);
 
 /// An unpacked source tree.
 pub(crate) struct Tree {
@@ -34,7 +38,22 @@ impl Tree {
     }
 
     pub(crate) fn compile(&self, jobs: usize) -> Result<(), CommandError> {
-        self.make(COMPILE).arg(format!("-j{jobs}")).arg("bzImage").logged(&self.log)
+        let run = self.make(COMPILE).arg(format!("-j{jobs}")).arg("bzImage");
+        let (done, ended) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                // A dropped sender is the end of the compilation.
+                while ended.recv_timeout(REPORT_EVERY) == Err(RecvTimeoutError::Timeout) {
+                    println!(
+                        "  {} kernel files compiled",
+                        compiled(&fs::read_to_string(&self.log).unwrap_or_default())
+                    );
+                }
+            });
+            let result = run.logged(&self.log);
+            drop(done);
+            result
+        })
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -60,6 +79,11 @@ impl Tree {
     }
 }
 
+/// How many files a log of make names as compiled.
+fn compiled(log: &str) -> usize {
+    log.lines().filter(|line| line.starts_with("  CC ") || line.starts_with("  AS ")).count()
+}
+
 /// Processor time of all finished children of this process.
 pub(crate) fn cpu_seconds() -> u64 {
     fs::read_to_string("/proc/self/stat").ok().and_then(|stat| children_ticks(&stat)).unwrap_or(0) / TICKS_PER_SECOND
@@ -77,6 +101,11 @@ fn children_ticks(stat: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn compiled_files_are_counted() {
+        assert_eq!(compiled("  CC      a.o\n  LD      vmlinux\n  AS      b.o\nwarning:   CC\n"), 2);
+    }
 
     #[test]
     fn the_time_of_children_is_read_past_an_odd_name() {
