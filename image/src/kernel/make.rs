@@ -39,7 +39,7 @@ impl Tree {
 
     pub(crate) fn compile(&self, jobs: usize) -> Result<(), CommandError> {
         let run = self.make(COMPILE).arg(format!("-j{jobs}")).arg("bzImage");
-        let (done, ended) = mpsc::channel::<()>();
+        let (done, ended) = mpsc::sync_channel::<()>(1);
         thread::scope(|scope| {
             scope.spawn(move || {
                 // A dropped sender is the end of the compilation.
