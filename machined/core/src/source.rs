@@ -95,17 +95,17 @@ mod tests {
     const OTHER: &str = "apiVersion: orlop.dev/v1alpha1\nkind: MachineConfig\nmachine: {hostname: b}\n";
     const BAD: &str = "apiVersion: orlop.dev/v1alpha1\nkind: MachineConfig\nmachine: {hostnam: a}\n";
 
-    fn stored(text: &str) -> Option<Stored> {
-        Some(Stored { generation: 7, text: Ok(text.into()) })
+    fn stored(text: &str) -> Stored {
+        Stored { generation: 7, text: Ok(text.into()) }
     }
 
     #[test]
     fn what_is_stored_wins() {
-        let choice = choose(stored(GOOD), Some((OTHER, "fw_cfg")));
+        let choice = choose(Some(stored(GOOD)), Some((OTHER, "fw_cfg")));
         assert_eq!((choice.generation, choice.config.machine.hostname.as_deref()), (7, Some("a")));
         assert!(matches!(choice.finding, Finding::Note(_)));
-        assert_eq!(choose(stored(GOOD), Some((GOOD, "fw_cfg"))).finding, Finding::Fine);
-        assert_eq!(choose(stored(GOOD), None).finding, Finding::Fine);
+        assert_eq!(choose(Some(stored(GOOD)), Some((GOOD, "fw_cfg"))).finding, Finding::Fine);
+        assert_eq!(choose(Some(stored(GOOD)), None).finding, Finding::Fine);
     }
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!((choice.generation, &choice.keep), (0, &None));
         let Finding::Hold(why) = &choice.finding else { panic!("{choice:?}") };
         assert!(why.contains("line 3: machine.hostnam: there is no such field"), "{why}");
-        assert!(matches!(choose(stored(BAD), Some((GOOD, "fw_cfg"))).finding, Finding::Hold(_)));
+        assert!(matches!(choose(Some(stored(BAD)), Some((GOOD, "fw_cfg"))).finding, Finding::Hold(_)));
         let unreadable = Some(Stored { generation: 1, text: Err("EIO".into()) });
         assert!(matches!(choose(unreadable, None).finding, Finding::Hold(_)));
     }

@@ -1,0 +1,7 @@
+//! machined as a program of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    machined::run(std::env::args_os())
+}
