@@ -1,1 +1,55 @@
-//! tests-store.
+//! Conformance of the store, seen from outside. Each case runs against real etcd first and then against ours.
+//!
+//! ```text
+//! conformance!(a_put_is_read_back, |server| { … });     makes   etcd::a_put_is_read_back   and   ours::a_put_is_read_back
+//! ```
+//!
+//! Servers run on free ports of the loopback, over mutual TLS, with a fresh data folder, and end with the test.
+
+mod client;
+mod server;
+
+pub use client::{Client, Watcher, code_and_text, range_of_prefix};
+pub use server::{Kind, Server, program};
+
+/// Longest wait for anything that must happen.
+pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Defines one case for both servers. The closure gets a running [`Server`] and returns a future.
+#[macro_export]
+macro_rules! conformance {
+    ($name:ident, $case:expr) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn etcd() {
+                $crate::run($crate::Kind::Etcd, $case);
+            }
+
+            #[test]
+            fn ours() {
+                $crate::run($crate::Kind::Ours, $case);
+            }
+        }
+    };
+}
+
+/// Runs one case against a fresh server of this kind.
+pub fn run<F>(kind: Kind, case: impl FnOnce(Server) -> F)
+where
+    F: Future<Output = ()>,
+{
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let server = Server::start(kind).await;
+        case(server).await;
+    });
+}
+
+/// Waits for a future, with the suite's deadline; `what` names it when it does not come.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let outcome = tokio::time::timeout(DEADLINE, future).await;
+    outcome.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))
+}

@@ -1,0 +1,232 @@
+//! One server under test: its certificates, its folder, its process.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use pki::{Authority, AuthorityName, Request, San, Subject, Usage};
+use tempfile::TempDir;
+
+use crate::DEADLINE;
+use crate::client::Client;
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// Which program answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The distribution's etcd: the reference.
+    Etcd,
+    /// Ours.
+    Ours,
+}
+
+/// A running server with a data folder of its own. It is killed when dropped.
+pub struct Server {
+    kind: Kind,
+    folder: TempDir,
+    port: u16,
+    peer_port: u16,
+    extra: Vec<String>,
+    process: Child,
+}
+
+impl Server {
+    /// Starts a server and waits until it answers.
+    pub async fn start(kind: Kind) -> Self {
+        Self::start_with(kind, &[]).await
+    }
+
+    /// Starts a server with further flags and waits until it answers.
+    pub async fn start_with(kind: Kind, extra: &[&str]) -> Self {
+        let folder = tempfile::Builder::new().prefix("orlop-store-").tempdir().expect("a folder for the test");
+        write_certificates(folder.path());
+        let (port, peer_port) = (free_port(), free_port());
+        let extra: Vec<_> = extra.iter().map(ToString::to_string).collect();
+        let process = spawn(kind, folder.path(), port, peer_port, &extra);
+        let mut server = Self { kind, folder, port, peer_port, extra, process };
+        server.wait_until_ready().await;
+        server
+    }
+
+    /// Which program this is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// `https://127.0.0.1:<port>`
+    pub fn endpoint(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// The port of the client API.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A file of the certificates: `ca.crt`, `client.crt`, `client.key`, `foreign.crt`, `foreign.key`.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The folder of the server's data.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// What the server has printed so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// A connected client with the certificate of a client.
+    pub async fn client(&self) -> Client {
+        Client::connect(self, "client").await.expect("connect")
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// `kill -9`: nothing is flushed, nothing is said.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("kill the server");
+        self.process.wait().expect("the server has ended");
+    }
+
+    /// Starts the server again on the same folder and ports, and waits until it answers.
+    pub async fn restart(&mut self) {
+        self.process = spawn(self.kind, self.folder.path(), self.port, self.peer_port, &self.extra);
+        self.wait_until_ready().await;
+    }
+
+    /// Asks the server to stop and waits for its end; the exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let pid = self.process.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("the server is a child") {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "the server did not stop: {}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    async fn wait_until_ready(&mut self) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("the server is a child") {
+                panic!("{:?} ended at its start with {status}:\n{}", self.kind, self.log());
+            }
+            if let Ok(mut client) = Client::connect(self, "client").await
+                && client.get("readiness").await.is_ok()
+            {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{:?} is not ready:\n{}", self.kind, self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.process.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<_> = log.lines().rev().take(40).collect();
+            eprintln!("last lines of {:?}:", self.kind);
+            for line in tail.iter().rev() {
+                eprintln!("  {line}");
+            }
+        }
+    }
+}
+
+/// A program built by this workspace: beside the folder of the test's own executable, or in `ORLOP_BIN_DIR`.
+pub fn program(name: &str) -> PathBuf {
+    let folder = std::env::var_os("ORLOP_BIN_DIR").map_or_else(
+        || {
+            let test = std::env::current_exe().expect("a test has a path");
+            test.ancestors().nth(2).expect("a test lies in <profile>/deps").to_path_buf()
+        },
+        PathBuf::from,
+    );
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is not there: build it first (`just build`)", path.display());
+    path
+}
+
+fn spawn(kind: Kind, folder: &Path, port: u16, peer_port: u16, extra: &[String]) -> Child {
+    let log = fs::OpenOptions::new().append(true).create(true).open(folder.join("log")).expect("a log file");
+    let mut command = match kind {
+        Kind::Etcd => Command::new("etcd"),
+        Kind::Ours => Command::new(program("store")),
+    };
+    let file = |name: &str| folder.join(name).display().to_string();
+    let client = format!("https://127.0.0.1:{port}");
+    let peer = format!("https://127.0.0.1:{peer_port}");
+    let flags = [
+        ("--name", "default".to_owned()),
+        ("--data-dir", file("data")),
+        ("--listen-client-urls", client.clone()),
+        ("--advertise-client-urls", client),
+        ("--listen-peer-urls", peer.clone()),
+        ("--initial-advertise-peer-urls", peer.clone()),
+        ("--initial-cluster", format!("default={peer}")),
+        ("--cert-file", file("server.crt")),
+        ("--key-file", file("server.key")),
+        ("--trusted-ca-file", file("ca.crt")),
+        ("--peer-cert-file", file("peer.crt")),
+        ("--peer-key-file", file("peer.key")),
+        ("--peer-trusted-ca-file", file("peer-ca.crt")),
+    ];
+    for (flag, value) in flags {
+        command.arg(format!("{flag}={value}"));
+    }
+    command.args(["--client-cert-auth", "--peer-client-cert-auth"]).args(extra);
+    if kind == Kind::Etcd {
+        // A single member elects itself after one election timeout: the tests need not wait a second for it.
+        command.args(["--heartbeat-interval=10", "--election-timeout=100"]);
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a log file"))
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|error| panic!("start {kind:?}: {error}"))
+}
+
+fn write_certificates(folder: &Path) {
+    let now = SystemTime::now();
+    let names = vec![San::Dns("localhost".into()), San::Ip([127, 0, 0, 1].into())];
+    let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("write a certificate");
+    let issue = |authority: &Authority, name: &str, usage| {
+        let request = Request { subject: Subject::new(name), sans: names.clone(), usage, lifetime: DAY };
+        let issued = authority.issue(&request, now).expect("a certificate");
+        write(&format!("{name}.crt"), &issued.cert_pem);
+        write(&format!("{name}.key"), &issued.key_pem);
+    };
+    let clients = Authority::generate(AuthorityName::Etcd, now).expect("an authority");
+    let peers = Authority::generate(AuthorityName::EtcdPeer, now).expect("an authority");
+    let foreign = Authority::generate(AuthorityName::Etcd, now).expect("an authority");
+    issue(&clients, "server", Usage::ServerAndClient);
+    issue(&clients, "client", Usage::Client);
+    issue(&peers, "peer", Usage::ServerAndClient);
+    issue(&foreign, "foreign", Usage::Client);
+    write("ca.crt", clients.cert_pem());
+    write("peer-ca.crt", peers.cert_pem());
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound port").port()
+}
