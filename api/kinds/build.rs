@@ -54,7 +54,7 @@ struct Kind {
     definition: String,
     group: &'static str,
     version: &'static str,
-    kind: &'static str,
+    name: &'static str,
     listed: bool,
 }
 
@@ -82,7 +82,7 @@ impl Builder {
             definition: T::schema_name().into_owned(),
             group: T::GROUP,
             version: T::VERSION,
-            kind: T::KIND,
+            name: T::KIND,
             listed,
         });
     }
@@ -92,7 +92,7 @@ impl Builder {
         for kind in &self.kinds {
             let definition = definitions.get_mut(&kind.definition).expect("just generated");
             definition["x-kubernetes-group-version-kind"] =
-                json!([{ "group": kind.group, "version": kind.version, "kind": kind.kind }]);
+                json!([{ "group": kind.group, "version": kind.version, "kind": kind.name }]);
             // The crate calls metadata required because its structs have it by value; the API does not.
             if let Some(required) = definition.get_mut("required").and_then(Value::as_array_mut) {
                 required.retain(|field| field != "metadata");
@@ -124,7 +124,7 @@ impl Builder {
 /// Lists are generic in the crate, and have no schema there.
 fn list_definition(kind: &Kind) -> Value {
     let meta = format!("{REF}io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta");
-    let name = kind.kind;
+    let name = kind.name;
     json!({
         "description": format!("{name}List is a list of {name} objects."),
         "type": "object",

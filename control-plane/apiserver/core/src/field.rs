@@ -155,6 +155,11 @@ impl Errors {
         self.push(Fault::Duplicate, path, Some(&value.into()), "");
     }
 
+    /// A value that occurs twice, with the rule it breaks.
+    pub fn duplicate_because(&mut self, path: &Path, value: impl Into<Value>, detail: &str) {
+        self.push(Fault::Duplicate, path, Some(&value.into()), detail);
+    }
+
     /// A reference to something that is not there.
     pub fn not_found(&mut self, path: &Path, value: impl Into<Value>) {
         self.push(Fault::NotFound, path, Some(&value.into()), "");

@@ -82,6 +82,8 @@ pub struct Subresource {
     pub version: String,
     /// Kind of the body: the resource's own, or for example `Binding`.
     pub kind: String,
+    /// Name of the body's schema definition.
+    pub schema: String,
     /// What can be done.
     pub verbs: Vec<Verb>,
 }

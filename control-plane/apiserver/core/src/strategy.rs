@@ -10,6 +10,7 @@ use crate::engine::Context;
 use crate::field::Errors;
 use crate::object::Object;
 use crate::options::DeleteOptions;
+use crate::resource::Resource;
 use crate::status::Status;
 
 /// How a kind is named.
@@ -63,8 +64,14 @@ pub trait Strategy: Send + Sync + Debug {
         NameRule::DnsSubdomain
     }
 
-    /// Fills in documented defaults. Runs on every body from a client, before anything else.
+    /// Fills in documented defaults. Runs on every body from a client, after the namespace is settled.
     fn default(&self, _object: &mut Object) {}
+
+    /// Turns the form this version is served in into the form that is stored, where another version shares the store.
+    fn to_stored(&self, _object: &mut Object) {}
+
+    /// The way back of [`Strategy::to_stored`].
+    fn from_stored(&self, _object: &mut Object) {}
 
     /// Clears what a client may not set on create, and sets what the server sets.
     ///
@@ -117,14 +124,17 @@ pub trait Strategy: Send + Sync + Debug {
     /// # Errors
     ///
     /// When the object must not be deleted.
-    fn check_delete(&self, _object: &Object) -> Result<(), Status> {
+    fn check_delete(&self, _resource: &Resource, _object: &Object) -> Result<(), Status> {
         Ok(())
     }
 
-    /// Changes an object whose deletion is asked for but must wait; `true` if it must wait for this kind's own reasons.
-    fn hold_delete(&self, _object: &mut Object) -> bool {
+    /// Whether something of this kind's own, besides `metadata.finalizers`, keeps a deleted object in the store.
+    fn holds_back(&self, _object: &Object) -> bool {
         false
     }
+
+    /// Marks an object whose deletion has begun and must wait.
+    fn mark_terminating(&self, _object: &mut Object) {}
 
     /// Cells of a Table row, one for each column of the row's resource, except that missing ones at the end are empty.
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {

@@ -1,0 +1,360 @@
+//! Events, served in two groups. Both live under the same keys; what is stored is the core form.
+
+use serde_json::{Map, Value};
+
+use super::columns;
+use crate::field::{Errors, Path};
+use crate::names;
+use crate::object::Object;
+use crate::resource::{Resource, Scope, SelectableField};
+use crate::strategy::{NameRule, Replacing, Strategy};
+use crate::table;
+use crate::time;
+
+/// Members whose names differ: core's first.
+const RENAMED: [(&str, &str); 7] = [
+    ("involvedObject", "regarding"),
+    ("message", "note"),
+    ("reportingComponent", "reportingController"),
+    ("source", "deprecatedSource"),
+    ("firstTimestamp", "deprecatedFirstTimestamp"),
+    ("lastTimestamp", "deprecatedLastTimestamp"),
+    ("count", "deprecatedCount"),
+];
+
+/// The row of the core group.
+pub(super) fn core_row() -> Resource {
+    let mut row = super::row("io.k8s.api.core.v1.Event", "events", Scope::Namespaced, Event { form: Form::Core });
+    decorate(&mut row, Form::Core);
+    row
+}
+
+/// The row of `events.k8s.io`.
+pub(super) fn events_row() -> Resource {
+    let mut row = super::row("io.k8s.api.events.v1.Event", "events", Scope::Namespaced, Event { form: Form::Events });
+    decorate(&mut row, Form::Events);
+    row
+}
+
+fn decorate(row: &mut Resource, form: Form) {
+    row.short_names = vec!["ev".into()];
+    row.create_on_update = true;
+    let object = form.name("involvedObject");
+    row.selectable = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"]
+        .iter()
+        .map(|member| SelectableField::plain(&format!("{object}.{member}")))
+        .chain([
+            SelectableField::plain("reason"),
+            SelectableField {
+                label: form.name("reportingComponent").into(),
+                ..SelectableField::plain(form.name("reportingComponent"))
+            },
+            SelectableField {
+                label: "source".into(),
+                paths: vec![
+                    vec![form.name("source").into(), "component".into()],
+                    vec![form.name("reportingComponent").into()],
+                ],
+                absent: String::new(),
+            },
+            SelectableField::plain("type"),
+        ])
+        .collect();
+    row.columns = vec![
+        columns::text("Last Seen", "The time at which the most recent occurrence of this event was recorded."),
+        columns::text("Type", "Type of this event (Normal, Warning), new types could be added in the future"),
+        columns::text(
+            "Reason",
+            "This should be a short, machine understandable string that gives the reason for the transition into the object's current status.",
+        ),
+        columns::text("Object", "The object that this event is about."),
+        columns::wide(
+            "Subobject",
+            "If referring to a piece of an object instead of an entire object, this string should contain a valid JSON/Go field access statement, such as desiredState.manifest.containers[2].",
+        ),
+        columns::wide("Source", "The component reporting this event. Should be a short machine understandable string."),
+        columns::text("Message", "A human-readable description of the status of this operation."),
+        columns::wide(
+            "First Seen",
+            "The time at which the event was first recorded. (Time of server receipt is in TypeMeta.)",
+        ),
+        columns::wide("Count", "The number of times this event has occurred."),
+        crate::resource::Column { priority: 1, ..columns::name() },
+    ];
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Core,
+    Events,
+}
+
+impl Form {
+    /// The name a core member has in this form.
+    fn name(self, core: &'static str) -> &'static str {
+        match self {
+            Self::Core => core,
+            Self::Events => RENAMED.iter().find(|(one, _)| *one == core).map_or(core, |(_, other)| other),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Event {
+    form: Form,
+}
+
+impl Event {
+    fn text<'a>(&self, object: &'a Object, core: &'static str, rest: &[&str]) -> &'a str {
+        let mut path = vec![self.form.name(core)];
+        path.extend(rest);
+        object.text(&path).unwrap_or_default()
+    }
+}
+
+impl Strategy for Event {
+    fn name_rule(&self) -> NameRule {
+        // Core events were never checked further; events.k8s.io checks for a subdomain.
+        match self.form {
+            Form::Core => NameRule::PathSegment,
+            Form::Events => NameRule::DnsSubdomain,
+        }
+    }
+
+    fn to_stored(&self, object: &mut Object) {
+        if self.form == Form::Events {
+            rename(object.map_mut(), |(core, events)| (events, core));
+            object.set(&["apiVersion"], "v1");
+        }
+    }
+
+    fn from_stored(&self, object: &mut Object) {
+        if self.form == Form::Events {
+            rename(object.map_mut(), |pair| pair);
+            object.set(&["apiVersion"], "events.k8s.io/v1");
+        }
+    }
+
+    fn validate(&self, object: &Object, errors: &mut Errors) {
+        self.validate_always(object, errors);
+        if self.form == Form::Core {
+            return;
+        }
+        validate_series(object, errors);
+        if object.text(&["eventTime"]).is_none() {
+            errors.required(&Path::new("eventTime"), "");
+        }
+        let kind = object.text(&["type"]).unwrap_or_default();
+        if kind != "Normal" && kind != "Warning" {
+            errors.invalid(&Path::new("type"), "", &format!("has invalid value: {kind}"));
+        }
+        for core in ["firstTimestamp", "lastTimestamp", "count", "source"] {
+            let value = object.at(&[self.form.name(core)]);
+            let set = match value {
+                None | Some(Value::Null) => false,
+                Some(Value::Number(number)) => number.as_i64() != Some(0),
+                Some(Value::Object(map)) => map.values().any(|value| value.as_str() != Some("")),
+                Some(Value::Bool(_) | Value::String(_) | Value::Array(_)) => true,
+            };
+            if set {
+                errors.invalid(&Path::new(core), "", "needs to be unset");
+            }
+        }
+    }
+
+    fn validate_update(&self, new: &Object, replacing: Replacing<'_>, errors: &mut Errors) {
+        self.validate_always(new, errors);
+        if self.form == Form::Core {
+            return;
+        }
+        if new.at(&["series"]) != replacing.old.at(&["series"]) {
+            validate_series(new, errors);
+        }
+        let fixed = [
+            "involvedObject",
+            "reason",
+            "message",
+            "source",
+            "firstTimestamp",
+            "lastTimestamp",
+            "count",
+            "type",
+            "eventTime",
+            "action",
+            "related",
+            "reportingComponent",
+            "reportingInstance",
+        ];
+        for core in fixed {
+            let member = self.form.name(core);
+            if new.at(&[member]) != replacing.old.at(&[member]) {
+                errors.invalid(&Path::new(core), new.at(&[member]).cloned().unwrap_or_default(), "field is immutable");
+            }
+        }
+    }
+
+    fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
+        let moment = |core: &'static str| Some(self.text(object, core, &[])).filter(|text| !text.is_empty());
+        let first = moment("firstTimestamp").or_else(|| object.text(&["eventTime"]));
+        let last = object.text(&["series", "lastObservedTime"]).or(moment("lastTimestamp")).or(first);
+        let count = object
+            .integer(&["series", "count"])
+            .or_else(|| object.integer(&[self.form.name("count")]).filter(|count| *count != 0))
+            .unwrap_or(1);
+        let (kind, name) = (
+            self.text(object, "involvedObject", &["kind"]).to_lowercase(),
+            self.text(object, "involvedObject", &["name"]),
+        );
+        let target = if name.is_empty() { kind } else { format!("{kind}/{name}") };
+        let component = match self.text(object, "source", &["component"]) {
+            "" => self.text(object, "reportingComponent", &[]),
+            component => component,
+        };
+        let host = match self.text(object, "source", &["host"]) {
+            "" => object.text(&["reportingInstance"]).unwrap_or_default(),
+            host => host,
+        };
+        let source = if host.is_empty() { component.to_owned() } else { format!("{component}, {host}") };
+        vec![
+            table::age(last, now).into(),
+            object.text(&["type"]).unwrap_or_default().into(),
+            object.text(&["reason"]).unwrap_or_default().into(),
+            target.into(),
+            self.text(object, "involvedObject", &["fieldPath"]).into(),
+            source.into(),
+            self.text(object, "message", &[]).trim().into(),
+            table::age(first, now).into(),
+            count.into(),
+            object.name().unwrap_or_default().into(),
+        ]
+    }
+}
+
+impl Event {
+    fn validate_always(&self, object: &Object, errors: &mut Errors) {
+        let (namespace, involved) =
+            (object.namespace().unwrap_or_default(), self.text(object, "involvedObject", &["namespace"]));
+        let new_style = object.text(&["eventTime"]).and_then(time::parse).is_some();
+        let agrees = match (new_style, involved) {
+            (false, "") => namespace == "default",
+            (true, "") => namespace == "default" || namespace == "kube-system",
+            (false, involved) => involved == namespace,
+            (true, _) => true,
+        };
+        if !agrees {
+            errors.invalid(&Path::new("involvedObject.namespace"), involved, "does not match event.namespace");
+        }
+        if !new_style {
+            return;
+        }
+        let controller = self.text(object, "reportingComponent", &[]);
+        let path = Path::new("reportingController");
+        if controller.is_empty() {
+            errors.required(&path, "");
+        }
+        for message in names::qualified_name(controller) {
+            errors.invalid(&path, controller, &message);
+        }
+        for (member, limit, required) in
+            [("reportingInstance", 128, true), ("action", 128, true), ("reason", 128, true), ("message", 1024, false)]
+        {
+            let text = self.text(object, member, &[]);
+            if required && text.is_empty() {
+                errors.required(&Path::new(member), "");
+            }
+            if text.len() > limit {
+                errors.invalid(&Path::new(member), "", &format!("can have at most {limit} characters"));
+            }
+        }
+    }
+}
+
+fn validate_series(object: &Object, errors: &mut Errors) {
+    if object.at(&["series"]).is_none() {
+        return;
+    }
+    if object.integer(&["series", "count"]).unwrap_or(0) < 2 {
+        errors.invalid(&Path::new("series.count"), "", "should be at least 2");
+    }
+    if object.text(&["series", "lastObservedTime"]).is_none() {
+        errors.required(&Path::new("series.lastObservedTime"), "");
+    }
+}
+
+fn rename(
+    map: &mut Map<String, Value>,
+    direction: impl Fn((&'static str, &'static str)) -> (&'static str, &'static str),
+) {
+    for pair in RENAMED {
+        let (from, to) = direction(pair);
+        if let Some(value) = map.remove(from) {
+            map.insert(to.into(), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::testing::{context, create, create_errors};
+
+    #[test]
+    fn an_old_event_must_agree_with_its_namespace() {
+        assert_eq!(
+            create_errors(&core_row(), json!({ "involvedObject": { "namespace": "other" } })),
+            ["involvedObject.namespace: Invalid value: \"other\": does not match event.namespace"]
+        );
+        assert!(create_errors(&core_row(), json!({ "involvedObject": { "kind": "Node" } })).is_empty());
+    }
+
+    #[test]
+    fn the_new_group_is_strict() {
+        assert_eq!(
+            create_errors(&events_row(), json!({ "regarding": { "kind": "Node" }, "deprecatedCount": 2 })),
+            [
+                "eventTime: Required value",
+                "type: Invalid value: \"\": has invalid value: ",
+                "count: Invalid value: \"\": needs to be unset",
+            ]
+        );
+    }
+
+    #[test]
+    fn both_groups_are_one_store() {
+        let event = create(
+            &events_row(),
+            json!({
+                "regarding": { "kind": "Pod", "name": "p", "namespace": "default" }, "note": "hello", "reason": "Why", "type": "Normal",
+                "action": "Did", "reportingController": "a.b/c", "reportingInstance": "i", "eventTime": "2026-08-01T09:59:00.000000Z",
+            }),
+        );
+        let mut stored = event.clone();
+        events_row().strategy.to_stored(&mut stored);
+        assert_eq!(stored.text(&["message"]), Some("hello"));
+        assert_eq!(stored.api_version(), Some("v1"));
+        assert_eq!(
+            core_row().strategy.cells(&stored, context().now),
+            [
+                json!("60s"),
+                json!("Normal"),
+                json!("Why"),
+                json!("pod/p"),
+                json!(""),
+                json!("a.b/c, i"),
+                json!("hello"),
+                json!("60s"),
+                json!(1),
+                json!("a"),
+            ]
+        );
+        assert_eq!(
+            core_row().strategy.cells(&stored, context().now),
+            events_row().strategy.cells(&event, context().now)
+        );
+        let mut back = stored;
+        events_row().strategy.from_stored(&mut back);
+        assert_eq!(back, event);
+    }
+}
