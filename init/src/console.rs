@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
-use init_sys::clock::since_kernel_start;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
@@ -140,17 +139,19 @@ impl Output {
 
 /// Writes a line past everything else, for the moments when nothing else may work.
 pub(crate) fn emergency(text: &str) {
-    let time = init_core::ids::Uptime::from_millis(u64::try_from(since_kernel_start().as_millis()).unwrap_or(u64::MAX));
-    let line = init_core::console::line(time, text);
+    let line = init_core::console::line(crate::now(), text);
     let mut consoles = Consoles::of_the_machine();
-    if consoles.outputs.is_empty() {
+    let shown = !consoles.outputs.is_empty();
+    if !shown {
         consoles = Consoles::of_a_container();
     }
     consoles.write(&line);
     consoles.drain(Duration::from_secs(1));
     if let Ok(mut log) = OpenOptions::new().write(true).open("/dev/kmsg") {
-        // `<11>`: an error of a user program.
-        let _ = log.write_all(format!("<11>orlop: {text}").as_bytes());
+        // An error of a user program (`<11>`), which the kernel shows on its consoles; only a debug message (`<15>`) if it
+        // stands there already.
+        let priority = if shown { "<15>" } else { "<11>" };
+        let _ = log.write_all(format!("{priority}orlop: {text}").as_bytes());
     }
 }
 

@@ -19,6 +19,9 @@ use crate::console::{Consoles, emergency};
 /// How long the last lines may take to leave the consoles. A serial line sends 11 kB a second.
 const CONSOLE_LIMIT: Duration = Duration::from_secs(1);
 
+/// Orders that the kernel may refuse before PID 1 ends itself.
+const TRIES_LIMIT: u32 = 2;
+
 /// Whether PID 1 is that of a container: then the machine belongs to somebody else, and only its own processes are ended.
 pub(crate) fn in_a_container() -> bool {
     std::env::var_os("container").is_some_and(|name| !name.is_empty())
@@ -47,14 +50,15 @@ pub(crate) fn unmount_in_background() -> io::Result<OwnedFd> {
     Ok(told)
 }
 
-/// Ends the machine, by the next stronger means each time it is called. Returns only if the machine is still there.
+/// Ends the machine. Returns only if the machine is still there.
+///
+/// When the kernel has refused [`TRIES_LIMIT`] times, PID 1 ends itself: that is a kernel panic, after which the kernel (or
+/// the hardware watchdog) starts the machine again. A machine that stays on, half dead, would be worse.
 pub(crate) fn end(mode: ShutdownMode, consoles: &mut Consoles, tries: u32) -> io::Error {
     send_last_lines(consoles);
-    if tries > 0 && !in_a_container() {
-        // An orderly end was refused or hung; from here a reset is better than a machine that stays on, half dead.
-        if let Err(error) = power::reset() {
-            return error;
-        }
+    if tries >= TRIES_LIMIT && !in_a_container() {
+        emergency("shutdown: the kernel does not end the machine");
+        std::process::abort();
     }
     let error = match mode {
         ShutdownMode::PowerOff => power::power_off(),

@@ -25,7 +25,7 @@ use init_sys::signals::{self, Meaning, Signals};
 use init_sys::watchdog::Watchdog;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
-use supervision::{Answer, Request, ShutdownMode};
+use supervision::{Answer, Request, ServiceStatus, ShutdownMode};
 
 use crate::control::{Control, Log, Progress};
 use crate::report::Report;
@@ -42,6 +42,9 @@ const BATCH_LIMIT: usize = 64;
 const FAILURES_LIMIT: u32 = 20;
 /// Between two looks at the random number generator while it is not ready.
 const ENTROPY_AGAIN: Duration = Duration::from_millis(500);
+
+/// PID 1 in the list of services and as the owner of a log.
+const OWN_NAME: &str = "init";
 
 /// What a descriptor stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,6 +105,8 @@ struct EventLoop {
     entropy_at: Option<Uptime>,
     unmounting: Option<(File, Splitter)>,
     end_tries: u32,
+    /// When the loop began.
+    since: Uptime,
     /// More children may have ended than were collected.
     reap_again: bool,
 }
@@ -112,22 +117,30 @@ pub(crate) fn run(machine: Machine) -> ! {
         Ok(event_loop) => event_loop,
         Err(error) => ending::give_up(&error),
     };
+    survive(&mut event_loop, EventLoop::turn, |event_loop, error| match error {
+        Some(error) => event_loop.report.say(Severity::Error, format!("init: {error}")),
+        // The panic hook has told about it.
+        None => event_loop.look_again(),
+    });
+    crate::console::emergency("init: cannot go on");
+    std::process::abort();
+}
+
+/// Takes turns for ever, also past panics; returns when too many turns in a row have failed.
+///
+/// `failed` is told about each failed turn: its error, or nothing if it panicked.
+fn survive<T>(state: &mut T, turn: impl Fn(&mut T) -> io::Result<()>, failed: impl Fn(&mut T, Option<io::Error>)) {
     let mut failures = 0;
-    loop {
-        match catch_unwind(AssertUnwindSafe(|| event_loop.turn())) {
+    while failures < FAILURES_LIMIT {
+        match catch_unwind(AssertUnwindSafe(|| turn(state))) {
             Ok(Ok(())) => {
                 failures = 0;
                 continue;
             }
-            Ok(Err(error)) => event_loop.report.say(Severity::Error, format!("init: {error}")),
-            // The hook has told about it.
-            Err(_) => event_loop.look_again(),
+            Ok(Err(error)) => failed(state, Some(error)),
+            Err(_) => failed(state, None),
         }
         failures += 1;
-        if failures > FAILURES_LIMIT {
-            crate::console::emergency("init: cannot go on");
-            std::process::abort();
-        }
     }
 }
 
@@ -151,6 +164,7 @@ impl EventLoop {
             entropy_at: None,
             unmounting: None,
             end_tries: 0,
+            since: now(),
             reap_again: false,
         };
         if !entropy::is_ready() {
@@ -374,11 +388,26 @@ impl EventLoop {
         for (place, status) in statuses.iter_mut().enumerate() {
             status.memory_bytes = self.services.memory(ServiceId(place));
         }
+        statuses.insert(0, self.own_status());
         Answer::Services(statuses)
     }
 
+    fn own_status(&self) -> ServiceStatus {
+        let state = if self.supervisor.is_ending() { "stopping" } else { "ready" };
+        ServiceStatus {
+            name: OWN_NAME.to_owned(),
+            state: state.to_owned(),
+            pid: Some(std::process::id()),
+            restarts: 0,
+            last_exit: None,
+            status_text: None,
+            since_ms: self.since.as_millis(),
+            memory_bytes: own_memory(),
+        }
+    }
+
     fn ask_for_log(&mut self, asker: Asker, service: &str, tail: Option<u32>, follow: bool) {
-        let log = if service == "init" { Some(Log::Init) } else { self.supervisor.find(service).map(Log::Service) };
+        let log = if service == OWN_NAME { Some(Log::Init) } else { self.supervisor.find(service).map(Log::Service) };
         let found = log.and_then(|log| Some((log, ring(&self.report, &self.services, log)?.tail(tail))));
         if let Some((log, at)) = found {
             self.control.answer_log(asker, log, at, follow, now());
@@ -567,6 +596,12 @@ impl EventLoop {
     }
 }
 
+/// Resident memory of PID 1 in bytes.
+fn own_memory() -> Option<u64> {
+    let pages: u64 = std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
 fn ring<'a>(report: &'a Report, services: &'a Services, log: Log) -> Option<&'a init_core::log::Ring> {
     match log {
         Log::Init => Some(report.ring()),
@@ -577,6 +612,31 @@ fn ring<'a>(report: &'a Report, services: &'a Services, log: Log) -> Option<&'a 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn panics_are_survived_unless_nothing_else_happens() {
+        let mut turns = 0_u32;
+        let told = std::cell::Cell::new((0, 0));
+        survive(
+            &mut turns,
+            |turns| {
+                *turns += 1;
+                match *turns {
+                    1..=100 if turns.is_multiple_of(2) => panic!("a bug"),
+                    1..=100 => Ok(()),
+                    101..=110 => Err(io::ErrorKind::Other.into()),
+                    _ => panic!("a bug"),
+                }
+            },
+            |_, error| {
+                let (errors, panics) = told.get();
+                told.set(if error.is_some() { (errors + 1, panics) } else { (errors, panics + 1) });
+            },
+        );
+        // The failure of turn 100 and those after it are in a row.
+        assert_eq!(turns, 99 + FAILURES_LIMIT);
+        assert_eq!(told.get(), (10, 49 + FAILURES_LIMIT - 10));
+    }
 
     #[test]
     fn sources_survive_the_kernel() {

@@ -148,6 +148,7 @@ pub(crate) fn machine() -> Result<Machine, SetUpError> {
 
 fn timeline(begun: Uptime) -> Timeline {
     let mut timeline = Timeline::default();
+    timeline.record("kernel", Uptime::from_millis(0));
     if let Some(millis) = std::env::var(BEGUN).ok().and_then(|millis| millis.parse().ok()) {
         timeline.record("initramfs", Uptime::from_millis(millis));
     }
@@ -178,7 +179,8 @@ fn mounts(contained: bool) -> Vec<String> {
 fn own_the_machine() -> Vec<String> {
     let mut troubles = Vec::new();
     for (name, value) in SETTINGS {
-        match fs::write(Path::new("/proc/sys").join(name), value) {
+        // Some settings take nothing without an end of line.
+        match fs::write(Path::new("/proc/sys").join(name), format!("{value}\n")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 troubles.push(format!("cannot set {} to {value}: {error}", name.replace('/', ".")));
             }

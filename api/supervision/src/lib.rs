@@ -11,7 +11,7 @@ pub const SOCKET: &str = "/run/init/control.sock";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Request {
-    /// The state of every service. Answered by [`Answer::Services`].
+    /// The state of PID 1 and of every service. Answered by [`Answer::Services`].
     Services,
     /// The log ring of one service (or of `init` itself). Answered by [`Answer::LogLine`] lines, then end of stream.
     Logs {
@@ -63,7 +63,7 @@ pub enum Answer {
     Done,
     /// The request cannot be carried out; the text names what is wrong.
     Refused(String),
-    /// All services, in start order.
+    /// PID 1 itself as `init`, then all services in start order.
     Services(Vec<ServiceStatus>),
     /// One line of a log.
     LogLine(LogLine),
@@ -89,7 +89,7 @@ pub struct ServiceStatus {
     pub status_text: Option<String>,
     /// Milliseconds since the kernel started, of the last change of state.
     pub since_ms: u64,
-    /// Resident memory of its cgroup or process in bytes, when known.
+    /// Its working set in bytes, when known: the memory of its group without page cache that can be dropped at once.
     pub memory_bytes: Option<u64>,
 }
 

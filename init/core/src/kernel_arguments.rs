@@ -17,8 +17,10 @@ pub struct Key {
 }
 
 /// All known keys.
-pub const KEYS: [Key; 1] =
-    [Key { name: "log", meaning: "what the console shows and services log: off, error, warn, info, debug or trace" }];
+pub const KEYS: [Key; 2] = [
+    Key { name: "disk", meaning: "read by machined: name of the disk that may be formatted, without /dev/" },
+    Key { name: "log", meaning: "what the console shows and services log: off, error, warn, info, debug or trace" },
+];
 
 /// How long a message stays on the console before a machine that cannot boot starts again.
 const DEFAULT_PANIC_DELAY: Duration = Duration::from_secs(10);
@@ -142,8 +144,9 @@ mod tests {
 
     #[test]
     fn the_last_good_value_wins_and_bad_ones_are_named() {
-        let parsed =
-            KernelArguments::parse("orlop.log=warn orlop.log=\"debug\" orlop.log=loud orlop.log orlop.lgo=1 orlop.=2");
+        let parsed = KernelArguments::parse(
+            "orlop.disk=vda orlop.log=warn orlop.log=\"debug\" orlop.log=loud orlop.log orlop.lgo=1 orlop.=2",
+        );
         assert_eq!(parsed.log, Level::Debug);
         assert_eq!(
             parsed.problems,

@@ -28,7 +28,6 @@ pub struct Bounds {
 #[derive(Debug)]
 pub struct Tree {
     services: PathBuf,
-    own: PathBuf,
     missing: Vec<&'static str>,
 }
 
@@ -48,7 +47,7 @@ impl Tree {
                     .any(|level| fs::write(level.join("cgroup.subtree_control"), format!("+{controller}")).is_err())
             })
             .collect();
-        Ok(Self { services, own, missing })
+        Ok(Self { services, missing })
     }
 
     /// Controllers that could not be enabled.
@@ -76,12 +75,6 @@ impl Tree {
         }
         let entry = OpenOptions::new().write(true).open(directory.join("cgroup.procs"))?;
         Ok(Group { directory, entry })
-    }
-
-    /// Bytes of memory that PID 1's own group uses.
-    #[must_use]
-    pub fn own_memory(&self) -> Option<u64> {
-        memory(&self.own)
     }
 }
 
@@ -111,10 +104,14 @@ impl Group {
             .map_or(true, |events| !events.lines().any(|line| line == "populated 0"))
     }
 
-    /// Bytes of memory that the group uses, page cache included.
+    /// The working set in bytes: all memory that the group uses, page cache included, without the part of the page cache
+    /// that was not used lately and can be dropped at once.
     #[must_use]
     pub fn memory(&self) -> Option<u64> {
-        memory(&self.directory)
+        let current: u64 = fs::read_to_string(self.directory.join("memory.current")).ok()?.trim().parse().ok()?;
+        let details = fs::read_to_string(self.directory.join("memory.stat")).unwrap_or_default();
+        let droppable = details.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse().ok());
+        Some(current.saturating_sub(droppable.unwrap_or(0)))
     }
 }
 
@@ -128,10 +125,6 @@ pub fn service_of(pid: u32) -> Option<String> {
 fn service_in(groups: &str) -> Option<String> {
     let path = groups.lines().find_map(|line| line.strip_prefix("0::/services/"))?;
     path.split('/').next().filter(|name| !name.is_empty()).map(str::to_owned)
-}
-
-fn memory(directory: &Path) -> Option<u64> {
-    fs::read_to_string(directory.join("memory.current")).ok()?.trim().parse().ok()
 }
 
 fn make(directory: &Path) -> io::Result<()> {
@@ -173,6 +166,8 @@ mod tests {
         assert_eq!(fs::read_to_string(group_directory.join("memory.max")).expect("a file"), "2000");
         assert!(!group_directory.join("pids.max").exists(), "a missing controller is skipped");
         assert_eq!(group.memory(), Some(4096));
+        fs::write(group_directory.join("memory.stat"), "anon 1\ninactive_file 1000\nactive_file 7\n").expect("a file");
+        assert_eq!(group.memory(), Some(3096));
         group.kill().expect("an order to kill");
         assert_eq!(fs::read_to_string(group_directory.join("cgroup.kill")).expect("a file"), "1");
     }

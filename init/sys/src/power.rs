@@ -32,8 +32,3 @@ pub fn halt() -> io::Error {
         Err(error) => error.into(),
     }
 }
-
-/// Resets the machine through the kernel's emergency key, past everything that may hang in an orderly restart.
-pub fn reset() -> io::Result<()> {
-    std::fs::write("/proc/sysrq-trigger", "b")
-}

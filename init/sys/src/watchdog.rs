@@ -1,4 +1,7 @@
 //! The hardware watchdog: resets the machine when it is not fed.
+//!
+//! It is never switched off, not even for an orderly end: it is what ends a machine whose kernel cannot. A driver whose
+//! hardware would outlive the end stops it itself when the kernel goes down.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -39,11 +42,6 @@ impl Watchdog {
         self.device.write_all(b"\0")
     }
 
-    /// Switches the watchdog off, if its driver allows that.
-    pub fn disarm(mut self) -> io::Result<()> {
-        self.device.write_all(b"V")
-    }
-
     fn set_timeout(&self, wanted: Duration) -> io::Result<Duration> {
         let mut seconds = i32::try_from(wanted.as_secs()).unwrap_or(i32::MAX);
         // SAFETY: needed because watchdogs are set by ioctl only. Sound because WDIOC_SETTIMEOUT reads and writes one int,
@@ -58,12 +56,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn food_and_the_magic_word_reach_the_device() {
+    fn food_reaches_the_device_and_nothing_disarms_it() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let mut watchdog = Watchdog::arm(file.path(), Duration::from_secs(7)).expect("armed");
         assert_eq!(watchdog.timeout(), Duration::from_secs(7), "a device without a setting keeps what was wanted");
         watchdog.feed().expect("fed");
-        watchdog.disarm().expect("disarmed");
-        assert_eq!(std::fs::read(file.path()).expect("a file"), b"\0\0V");
+        drop(watchdog);
+        assert_eq!(std::fs::read(file.path()).expect("a file"), b"\0\0", "dropping it does not disarm");
     }
 }

@@ -70,8 +70,13 @@ fn boots_in_order_and_powers_off() {
     assert_eq!(shown, steps, "{console}");
 
     let [Answer::Timeline(timeline)] = &machine.ask(&Request::Timeline)[..] else { panic!("no timeline") };
-    assert_eq!(timeline[0].what, "init");
+    let first: Vec<&str> = timeline.iter().take(3).map(|step| step.what.as_str()).collect();
+    assert_eq!(first, ["kernel", "init", "machined starting"]);
     assert!(timeline.is_sorted_by_key(|step| step.uptime_ms), "{timeline:?}");
+
+    let own = machine.status("init");
+    assert_eq!((own.pid, own.state.as_str()), (Some(1), "ready"));
+    assert!(own.memory_bytes.is_some_and(|bytes| (500_000..20_000_000).contains(&bytes)), "{own:?}");
 
     let log = machine.log("store", None);
     assert_eq!(log, ["pretending to be store", "arguments: --name first machine"]);
