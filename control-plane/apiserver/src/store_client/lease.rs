@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use super::{StoreClient, StoreError};
 
-/// How long a lease is handed out; objects may live that much longer than asked.
+/// How long a lease is handed out at most; objects may live that much longer than asked.
 const SHARED_FOR: Duration = Duration::from_mins(1);
 /// Objects on one lease: expiry deletes them in one transaction, which must stay small.
 const SHARED_BY: u32 = 1000;
@@ -16,6 +16,7 @@ const SHARED_BY: u32 = 1000;
 /// Hands out leases of one time to live.
 pub(crate) struct LeasePool {
     ttl: Duration,
+    shared_for: Duration,
     open: Mutex<Option<Open>>,
 }
 
@@ -28,19 +29,19 @@ struct Open {
 impl LeasePool {
     /// A pool of leases that last at least `ttl`.
     pub(crate) fn new(ttl: Duration) -> Self {
-        Self { ttl, open: Mutex::new(None) }
+        Self { ttl, shared_for: SHARED_FOR.min(ttl), open: Mutex::new(None) }
     }
 
     /// A lease for one more object.
     pub(crate) async fn lease(&self, client: &StoreClient) -> Result<i64, StoreError> {
         let mut open = self.open.lock().await;
         if let Some(lease) =
-            open.as_mut().filter(|open| open.granted.elapsed() < SHARED_FOR && open.objects < SHARED_BY)
+            open.as_mut().filter(|open| open.granted.elapsed() < self.shared_for && open.objects < SHARED_BY)
         {
             lease.objects += 1;
             return Ok(lease.id);
         }
-        let id = client.grant(self.ttl + SHARED_FOR).await?;
+        let id = client.grant(self.ttl + self.shared_for).await?;
         *open = Some(Open { id, granted: Instant::now(), objects: 1 });
         Ok(id)
     }

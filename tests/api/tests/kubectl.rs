@@ -1,0 +1,147 @@
+//! What people do with kubectl.
+
+use serde_json::Value;
+use tests_api::on_every_store;
+use tests_api::rig::Cluster;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+on_every_store!(
+    objects_are_made_shown_changed_and_deleted,
+    apply_creates_and_changes,
+    get_follows_changes,
+    the_api_explains_itself,
+    workloads_are_shown_in_their_columns,
+);
+
+async fn objects_are_made_shown_changed_and_deleted(cluster: Cluster) {
+    let run = async |args: &[&str]| cluster.kubectl(args).await;
+    assert_eq!(run(&["create", "ns", "demo"]).await, "namespace/demo created\n");
+    assert_eq!(
+        run(&["-n", "demo", "create", "configmap", "settings", "--from-literal=a=1"]).await,
+        "configmap/settings created\n"
+    );
+    let shown = run(&["-n", "demo", "get", "configmap", "settings"]).await;
+    assert!(shown.starts_with("NAME       DATA   AGE\nsettings   1      "), "{shown}");
+    let wide = run(&["get", "ns", "-o", "wide"]).await;
+    assert!(wide.starts_with("NAME              STATUS   AGE\n"), "{wide}");
+    assert!(wide.contains("demo              Active   "), "{wide}");
+    let yaml = run(&["-n", "demo", "get", "configmap", "settings", "-o", "yaml"]).await;
+    assert!(yaml.starts_with("apiVersion: v1\ndata:\n  a: \"1\"\nkind: ConfigMap\n"), "{yaml}");
+    run(&["-n", "demo", "label", "configmap", "settings", "color=red"]).await;
+    run(&["-n", "demo", "annotate", "configmap", "settings", "note=hello"]).await;
+    for (kind, patch) in [
+        ("merge", r#"{"data":{"b":"2"}}"#),
+        ("strategic", r#"{"data":{"c":"3"}}"#),
+        ("json", r#"[{"op":"add","path":"/data/d","value":"4"}]"#),
+    ] {
+        let said = run(&["-n", "demo", "patch", "configmap", "settings", "--type", kind, "-p", patch]).await;
+        assert_eq!(said, "configmap/settings patched\n", "{kind}");
+    }
+    let same =
+        run(&["-n", "demo", "patch", "configmap", "settings", "--type", "merge", "-p", r#"{"data":{"b":"2"}}"#]).await;
+    assert_eq!(same, "configmap/settings patched (no change)\n");
+    let json: Value = serde_json::from_str(&run(&["-n", "demo", "get", "cm", "settings", "-o", "json"]).await).unwrap();
+    assert_eq!(json["data"].as_object().unwrap().len(), 4);
+    assert_eq!(json["metadata"]["labels"]["color"], "red");
+    assert_eq!(json["metadata"]["annotations"]["note"], "hello");
+    // What `edit` does: read, change, replace.
+    let edited = yaml_of(&cluster, "settings").await.replace("a: \"1\"", "a: edited");
+    let said = cluster.kubectl_input(&["-n", "demo", "replace", "-f", "-"], &edited).await;
+    assert_eq!(said, "configmap/settings replaced\n");
+    let value = run(&["-n", "demo", "get", "cm", "settings", "-o", "jsonpath={.data.a}"]).await;
+    assert_eq!(value, "edited");
+    assert_eq!(run(&["-n", "demo", "get", "cm", "-l", "color=red", "-o", "name"]).await, "configmap/settings\n");
+    let described = run(&["-n", "demo", "describe", "cm", "settings"]).await;
+    assert!(described.contains("Name:         settings"), "{described}");
+    let said = run(&["-n", "demo", "delete", "configmap", "settings"]).await;
+    assert!(said.starts_with("configmap \"settings\" deleted"), "{said}");
+    let gone = cluster.kubectl_fails(&["-n", "demo", "get", "cm", "settings"]).await;
+    assert_eq!(gone, "Error from server (NotFound): configmaps \"settings\" not found\n");
+    let missing = cluster.kubectl_fails(&["-n", "nope", "create", "configmap", "x"]).await;
+    assert_eq!(missing, "error: failed to create configmap: namespaces \"nope\" not found\n");
+    let said = run(&["delete", "ns", "demo", "--wait=false"]).await;
+    assert!(said.starts_with("namespace \"demo\" deleted"), "{said}");
+    let raw = run(&["get", "--raw", "/readyz?verbose"]).await;
+    assert!(raw.contains("readyz check passed"), "{raw}");
+    let version = run(&["version"]).await;
+    assert!(version.contains("Server Version: v1.37.0"), "{version}");
+}
+
+async fn yaml_of(cluster: &Cluster, name: &str) -> String {
+    cluster.kubectl(&["-n", "demo", "get", "cm", name, "-o", "yaml"]).await
+}
+
+async fn apply_creates_and_changes(cluster: Cluster) {
+    let manifest = |image: &str, label: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\n  labels:\n    {label}: \"1\"\nspec:\n  containers:\n  - name: main\n    image: {image}\n    ports:\n    - containerPort: 80\n---\napiVersion: v1\nkind: Service\nmetadata:\n  name: web\nspec:\n  selector:\n    {label}: \"1\"\n  ports:\n  - port: 80\n"
+        )
+    };
+    let apply = async |text: String| cluster.kubectl_input(&["apply", "-f", "-"], &text).await;
+    assert_eq!(apply(manifest("example.test/web:1", "one")).await, "pod/web created\nservice/web created\n");
+    assert_eq!(apply(manifest("example.test/web:1", "one")).await, "pod/web unchanged\nservice/web unchanged\n");
+    assert_eq!(apply(manifest("example.test/web:2", "two")).await, "pod/web configured\nservice/web configured\n");
+    let pod: Value = serde_json::from_str(&cluster.kubectl(&["get", "pod", "web", "-o", "json"]).await).unwrap();
+    assert_eq!(pod["spec"]["containers"][0]["image"], "example.test/web:2");
+    assert_eq!(pod["metadata"]["labels"], serde_json::json!({ "two": "1" }));
+    let dry =
+        cluster.kubectl_input(&["apply", "--dry-run=server", "-f", "-"], &manifest("example.test/web:3", "two")).await;
+    assert_eq!(dry, "pod/web configured (server dry run)\nservice/web configured (server dry run)\n");
+    let wrong = cluster
+        .kubectl_with(&["apply", "-f", "-"], &manifest("x", "one").replace("containerPort", "containerPrt"))
+        .await;
+    assert!(!wrong.status.success());
+    let complaint = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(complaint.contains("unknown field \"spec.containers[0].ports[0].containerPrt\""), "{complaint}");
+    let deleted =
+        cluster.kubectl_input(&["delete", "--force", "--grace-period=0", "-f", "-"], &manifest("x", "one")).await;
+    assert!(deleted.contains("service \"web\" ") && deleted.contains("deleted"), "{deleted}");
+}
+
+async fn get_follows_changes(cluster: Cluster) {
+    let mut child = cluster.kubectl_command(&["get", "configmap", "-w", "--output-watch-events"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    cluster.kubectl(&["create", "configmap", "first", "--from-literal=a=1"]).await;
+    let mut next = async || {
+        let line = tokio::time::timeout(std::time::Duration::from_secs(30), lines.next_line()).await;
+        line.expect("kubectl prints a line").unwrap().expect("kubectl goes on")
+    };
+    let head = next().await;
+    assert!(head.starts_with("EVENT   "), "{head}");
+    assert!(next().await.starts_with("ADDED   "));
+    cluster.kubectl(&["label", "configmap", "first", "x=y"]).await;
+    assert!(next().await.starts_with("MODIFIED   first "));
+    cluster.kubectl(&["delete", "configmap", "first"]).await;
+    assert!(next().await.starts_with("DELETED    first "));
+    child.kill().await.unwrap();
+}
+
+async fn the_api_explains_itself(cluster: Cluster) {
+    let resources = cluster.kubectl(&["api-resources"]).await;
+    for line in ["configmaps ", "namespaces ", "leases "] {
+        assert!(resources.lines().any(|one| one.starts_with(line)), "{line} is missing in {resources}");
+    }
+    let versions = cluster.kubectl(&["api-versions"]).await;
+    assert!(versions.contains("coordination.k8s.io/v1\n") && versions.contains("v1\n"), "{versions}");
+    let explained = cluster.kubectl(&["explain", "pod.spec.containers.image"]).await;
+    assert!(explained.contains("KIND:       Pod") && explained.contains("FIELD: image <string>"), "{explained}");
+}
+
+async fn workloads_are_shown_in_their_columns(cluster: Cluster) {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\nspec:\n  containers:\n  - {name: main, image: example.test/a}\n";
+    cluster.kubectl_input(&["create", "-f", "-"], pod).await;
+    let shown = cluster.kubectl(&["get", "pods"]).await;
+    assert!(
+        shown.starts_with("NAME   READY   STATUS    RESTARTS   AGE\np      0/1     Pending   0          "),
+        "{shown}"
+    );
+    let wide = cluster.kubectl(&["get", "pods", "-o", "wide"]).await;
+    assert!(wide.lines().next().unwrap().ends_with("IP       NODE     NOMINATED NODE   READINESS GATES"), "{wide}");
+    let services = cluster.kubectl(&["get", "svc"]).await;
+    assert!(services.starts_with("NAME         TYPE        CLUSTER-IP   EXTERNAL-IP   PORT(S)   AGE\nkubernetes   ClusterIP   10.96.0.1    <none>        443/TCP   "), "{services}");
+    let described = cluster.kubectl(&["describe", "svc", "kubernetes"]).await;
+    assert!(described.contains("IP:                10.96.0.1") || described.contains("IP:"), "{described}");
+    cluster.kubectl(&["run", "q", "--image=example.test/q", "--restart=Never"]).await;
+    let all = cluster.kubectl(&["get", "pods", "-A", "--no-headers"]).await;
+    assert_eq!(all.lines().count(), 2, "{all}");
+}
