@@ -185,10 +185,12 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
 fn up(folder: &Folder, order: &Up) -> Result<(), Failure> {
     let mut vm = start_or_find(folder.clone(), order)?;
     let mut display = Display::stderr();
-    let access = bring_up(&mut vm, Duration::from_secs(order.timeout), &mut display)?;
-    if let Some(ports) = vm.ports() {
-        operator::write_orlopconfig(folder, &order.name, ports.machine, &access.credentials)?;
+    let up = bring_up(&mut vm, Duration::from_secs(order.timeout), &mut display);
+    // Also for a machine that did not come up: its API says more than its console.
+    if let (Some(ports), Some(credentials)) = (vm.ports(), operator::credentials(folder)?) {
+        operator::write_orlopconfig(folder, &order.name, ports.machine, &credentials)?;
     }
+    let access = up?;
     write_kubeconfig(folder, &access.kubeconfig)?;
     explain(folder);
     Ok(())
