@@ -292,12 +292,12 @@ fn collection(
         }
         Method::GET => {
             let state = shared.lock();
-            let found: Vec<_> =
-                state.objects.iter().filter(|(key, _)| matches(key)).map(|(_, object)| object.clone()).collect();
-            // Two objects per page, so that pages are walked.
+            let found: Vec<_> = state.objects.iter().filter(|(key, _)| matches(key)).map(|(_, found)| found).collect();
+            // Small pages, so that they are walked.
+            let length = if found.len() > 100 { 100 } else { 2 };
             let start: usize = query.get("continue").and_then(|token| token.parse().ok()).unwrap_or(0);
-            let page: Vec<_> = found.iter().skip(start).take(2).collect();
-            let more = if start + 2 < found.len() { (start + 2).to_string() } else { String::new() };
+            let page: Vec<_> = found.iter().skip(start).take(length).collect();
+            let more = if start + length < found.len() { (start + length).to_string() } else { String::new() };
             let metadata = json!({"resourceVersion": state.revision.to_string(), "continue": more});
             full(StatusCode::OK, &json!({"kind": "List", "metadata": metadata, "items": page}))
         }

@@ -24,7 +24,10 @@ struct Program {
 
 impl Program {
     fn start(fake: &Fake, extra: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), fake, extra)
+    }
+
+    fn start_in(folder: TempDir, fake: &Fake, extra: &[&str]) -> Self {
         let kubeconfig = folder.path().join("kubeconfig");
         let text = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
             "clusters": [{"name": "c", "cluster": {"server": format!("http://{}", fake.address)}}],
@@ -40,8 +43,10 @@ impl Program {
             .arg(&kubeconfig)
             .arg("--root-ca-file")
             .arg(&root_ca)
-            .arg("--secure-port=0")
+            .arg("--bind-address=127.0.0.1")
+            .args(if extra.iter().any(|arg| arg.starts_with("--secure-port")) { None } else { Some("--secure-port=0") })
             .args(extra)
+            .env("NOTIFY_SOCKET", folder.path().join("notify"))
             .stderr(File::create(folder.path().join("log")).unwrap())
             .spawn()
             .unwrap();
@@ -58,6 +63,12 @@ impl Program {
 
     fn id(&self) -> rustix::process::Pid {
         rustix::process::Pid::from_child(&self.child)
+    }
+
+    fn resident_kilobytes(&self) -> u64 {
+        let status = read(Path::new(&format!("/proc/{}/status", self.child.id())));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse().unwrap()
     }
 
     async fn ends(&mut self, within: Duration) -> ExitStatus {
@@ -215,6 +226,23 @@ async fn a_server_that_closes_every_watch_is_not_asked_in_a_tight_loop() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_namespaces_cost_little_memory() {
+    let fake = Fake::start();
+    let names: Vec<_> = (0..1_000).map(|number| format!("tenant-{number}")).collect();
+    for name in &names {
+        fake.create_namespace(name);
+    }
+    let program = Program::start(&fake, &["--leader-elect=false"]);
+    for name in &names {
+        exists(&fake, "serviceaccounts", name, "default").await;
+        exists(&fake, "configmaps", name, "kube-root-ca.crt").await;
+    }
+    let resident = program.resident_kilobytes();
+    println!("figure: controller manager with 1,000 namespaces: {resident} kB resident");
+    assert!(resident < 40 << 10, "{resident} kB resident");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_two_leads_and_hands_over_when_it_ends() {
     let fake = Fake::start();
     let mut first = Program::start(&fake, &[]);
@@ -262,6 +290,69 @@ async fn a_leader_that_cannot_renew_stops_and_leads_again_later() {
     fake.die().await;
     rustix::process::kill_process(program.id(), rustix::process::Signal::TERM).unwrap();
     assert!(program.ends(Duration::from_secs(5)).await.success());
+}
+
+/// One GET over a TLS connection of its own; returns the status line and the body.
+async fn get(port: u16, tls: &tokio_rustls::TlsConnector, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let mut stream = tls.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_is_served_and_readiness_is_told() {
+    let mut fake = Fake::start();
+    fake.die().await;
+    let folder = tempfile::tempdir().unwrap();
+    let supervisor = tokio::net::UnixDatagram::bind(folder.path().join("notify")).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let cert = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let (cert_file, key_file) = (folder.path().join("serving.crt"), folder.path().join("serving.key"));
+    std::fs::write(&cert_file, cert.pem()).unwrap();
+    std::fs::write(&key_file, key.serialize_pem()).unwrap();
+    // Whoever is allowed to read the metrics: here the same certificate.
+    let client_ca = cert_file.display().to_string();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let flags = [
+        format!("--secure-port={port}"),
+        format!("--tls-cert-file={}", cert_file.display()),
+        format!("--tls-private-key-file={}", key_file.display()),
+        format!("--client-ca-file={client_ca}"),
+    ];
+    let program = Program::start_in(folder, &fake, &flags.each_ref().map(String::as_str));
+    let connector = |identity| {
+        let roots = mtls::Roots::parse(cert.pem().as_bytes()).unwrap();
+        let config = mtls::client_config(identity, roots, mtls::Versions::Tls12AndUp, &[]).unwrap();
+        tokio_rustls::TlsConnector::from(config)
+    };
+    let anonymous = connector(None);
+    eventually("it listens", LIMIT, || async { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok() }).await;
+    assert!(get(port, &anonymous, "/healthz").await.ends_with("ok"));
+    assert!(get(port, &anonymous, "/readyz").await.starts_with("HTTP/1.1 503"), "the API server is not there");
+
+    // Neither garbage nor silence on the port holds anybody up.
+    let silent = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let garbage = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    garbage.try_write(&[0xff; 4096]).unwrap();
+
+    fake.resume();
+    let mut told = [0; 64];
+    let length = tokio::time::timeout(LIMIT, supervisor.recv(&mut told)).await.expect("readiness is told").unwrap();
+    assert_eq!(&told[..length], b"READY=1");
+    assert!(get(port, &anonymous, "/readyz").await.ends_with("ok"));
+    exists(&fake, "serviceaccounts", "default", "default").await;
+
+    assert!(get(port, &anonymous, "/metrics").await.starts_with("HTTP/1.1 401"));
+    let known = connector(Some(mtls::Identity::parse(cert.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()));
+    let metrics = get(port, &known, "/metrics").await;
+    assert!(metrics.contains("leader_election_master_status{name=\"kube-controller-manager\"} 1"), "{metrics}");
+    assert!(metrics.contains("workqueue_adds_total{name=\"serviceaccount-controller\"}"), "{metrics}");
+    drop((silent, program));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
