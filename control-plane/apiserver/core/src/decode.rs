@@ -74,18 +74,28 @@ pub fn decode_object(
     }
 }
 
-/// Decodes a tree that was made from a stored object and a patch. `strict` are faults found in the patch itself.
-pub(crate) fn decode_value(
+/// Decodes a tree that was made from a stored object and a patch. `duplicates` are faults found in the patch itself.
+///
+/// # Errors
+///
+/// What is wrong, as text: a patch's answer says it about the patch, not about the object.
+pub(crate) fn decode_patched(
     resource: &Resource,
     subresource: Option<&str>,
-    value: Value,
-    strict: Vec<String>,
+    value: &Value,
+    duplicates: &[String],
     validation: FieldValidation,
-) -> Result<Decoded, Status> {
+) -> Result<Decoded, String> {
     let wanted = Wanted::of(resource, subresource);
-    let mut read = read_typed(&wanted, value).map_err(|error| Status::bad_request(error.to_string()))?;
-    read.strict.splice(0..0, strict);
-    wanted.finish(read, validation)
+    let says = |member: &str| value.get(member).and_then(Value::as_str).filter(|text| !text.is_empty());
+    if says("kind").is_some_and(|kind| kind != wanted.kind)
+        || says("apiVersion").is_some_and(|version| version != wanted.api_version)
+    {
+        return Err(format!("a patch cannot change apiVersion and kind from {} {}", wanted.api_version, wanted.kind));
+    }
+    let mut read = read_typed(&wanted, value).map_err(|error| error.to_string())?;
+    read.strict.splice(0..0, duplicates.iter().cloned());
+    wanted.finish_plain(read, validation)
 }
 
 /// Reads JSON without a type, keeping note of keys that occur twice (the last wins).
@@ -207,11 +217,15 @@ impl<'a> Wanted<'a> {
     }
 
     fn finish(&self, read: Read, validation: FieldValidation) -> Result<Decoded, Status> {
+        self.finish_plain(read, validation).map_err(|why| self.refuse(&why))
+    }
+
+    fn finish_plain(&self, read: Read, validation: FieldValidation) -> Result<Decoded, String> {
         if let Some(fault) = read.fault {
-            return Err(self.refuse(&fault));
+            return Err(fault);
         }
         let Some(mut object) = Object::from_value(read.value) else {
-            return Err(self.refuse("the document is not an object"));
+            return Err("the document is not an object".to_owned());
         };
         object.set(&["apiVersion"], self.api_version.as_str());
         object.set(&["kind"], self.kind);
@@ -219,9 +233,7 @@ impl<'a> Wanted<'a> {
             FieldValidation::Ignore => Vec::new(),
             FieldValidation::Warn => read.strict,
             FieldValidation::Strict if read.strict.is_empty() => Vec::new(),
-            FieldValidation::Strict => {
-                return Err(self.refuse(&format!("strict decoding error: {}", read.strict.join(", "))));
-            }
+            FieldValidation::Strict => return Err(format!("strict decoding error: {}", read.strict.join(", "))),
         };
         Ok(Decoded { object, warnings })
     }

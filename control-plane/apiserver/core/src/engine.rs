@@ -200,13 +200,12 @@ pub fn decide_delete(
     let outcome = match grace {
         Grace::Pending => Deletion::Waiting,
         Grace::Started(seconds) if seconds > 0 || finalizers_left => Deletion::Wait(next),
-        Grace::Started(_) => Deletion::Remove,
         Grace::None if finalizers_left || resource.strategy.holds_back(&next) => {
             mark_deleting(&mut next, context);
             resource.strategy.mark_terminating(&mut next);
             Deletion::Wait(next)
         }
-        Grace::None => Deletion::Remove,
+        Grace::Started(_) | Grace::None => Deletion::Remove,
     };
     Ok(match outcome {
         Deletion::Wait(mut next) => {

@@ -1,6 +1,12 @@
 //! The three patch forms, applied to a tree.
 
-use crate::decode::{Decoded, FieldValidation};
+mod json;
+mod strategic;
+
+use serde_json::Value;
+
+use crate::decode::{Decoded, FieldValidation, decode_patched, read_untyped};
+use crate::field::{Errors, Path};
 use crate::object::Object;
 use crate::resource::Resource;
 use crate::status::Status;
@@ -39,8 +45,16 @@ impl PatchType {
 /// A parsed patch, to be applied as often as conflicts demand.
 #[derive(Debug, Clone)]
 pub struct Patch {
-    patch_type: PatchType,
-    body: Vec<u8>,
+    form: Form,
+    /// Fields that occur twice in the patch itself.
+    duplicates: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+enum Form {
+    Json(json::Operations),
+    Merge(Value),
+    Strategic(serde_json::Map<String, Value>),
 }
 
 impl Patch {
@@ -50,7 +64,14 @@ impl Patch {
     ///
     /// 400 for what is no such patch, 413 for one with too many operations.
     pub fn parse(patch_type: PatchType, body: &[u8]) -> Result<Self, Status> {
-        Ok(Self { patch_type, body: body.to_vec() })
+        let (value, duplicates) =
+            read_untyped(body).map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+        let form = match patch_type {
+            PatchType::Json => Form::Json(json::Operations::parse(value)?),
+            PatchType::Merge => Form::Merge(require_object(value, "merge").map(Value::Object)?),
+            PatchType::Strategic => Form::Strategic(require_object(value, "strategic merge")?),
+        };
+        Ok(Self { form, duplicates })
     }
 
     /// Applies the patch to the object as stored and decodes the outcome as if it had been sent by PUT.
@@ -65,7 +86,36 @@ impl Patch {
         current: &Object,
         validation: FieldValidation,
     ) -> Result<Decoded, Status> {
-        let _ = (resource, subresource, validation, self.patch_type, &self.body);
-        Ok(Decoded { object: current.clone(), warnings: Vec::new() })
+        let patched = match &self.form {
+            Form::Json(operations) => operations.apply(current.clone().into_value())?,
+            Form::Merge(patch) => {
+                let mut value = current.clone().into_value();
+                json_patch::merge(&mut value, patch);
+                value
+            }
+            Form::Strategic(patch) => {
+                let merged = strategic::merge(&resource.schema, current.map().clone(), patch.clone())
+                    .map_err(|error| Status::bad_request(error.to_string()))?;
+                Value::Object(merged)
+            }
+        };
+        let shown = || patched.to_string();
+        decode_patched(resource, subresource, &patched, &self.duplicates, validation).map_err(|why| {
+            let mut errors = Errors::new();
+            errors.invalid(&Path::new("patch"), shown(), &why);
+            Status::invalid("", "", "", &errors)
+        })
     }
 }
+
+fn require_object(value: Value, what: &str) -> Result<serde_json::Map<String, Value>, Status> {
+    match value {
+        Value::Object(map) => Ok(map),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(Status::bad_request(format!("error decoding patch: a {what} patch must be a JSON object")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -286,6 +286,12 @@ impl Status {
             .about(Details::default())
     }
 
+    /// 422: a patch that cannot be applied to the object as it is.
+    pub fn rejected_patch() -> Self {
+        Self::new(422, Reason::Invalid, "the server rejected our request due to an error in our request")
+            .about(Details::default())
+    }
+
     /// 406: none of the accepted media types can be produced.
     pub fn not_acceptable(supported: &[&str]) -> Self {
         Self::new(

@@ -71,7 +71,7 @@ pub trait Strategy: Send + Sync + Debug {
     fn to_stored(&self, _object: &mut Object) {}
 
     /// The way back of [`Strategy::to_stored`].
-    fn from_stored(&self, _object: &mut Object) {}
+    fn to_served(&self, _object: &mut Object) {}
 
     /// Clears what a client may not set on create, and sets what the server sets.
     ///

@@ -68,7 +68,11 @@ fn wrong_types_are_refused_in_upstreams_words() {
             r#"{"spec":{"containers":[{"resources":{"limits":{"cpu":"one"}}}]}}"#,
             "Pod in version \"v1\" cannot be handled as a Pod: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
         ),
-        ("configmaps", "[]", "the object provided is unrecognized"),
+        (
+            "configmaps",
+            "[]",
+            "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal array into Go value of type v1.ConfigMap",
+        ),
         (
             "configmaps",
             "{\"a\"",

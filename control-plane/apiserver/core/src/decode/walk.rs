@@ -1,7 +1,7 @@
 //! Reads a document along a schema: drops what the schema does not know, notes duplicates, unknown fields and wrong types.
 
 use std::collections::BTreeSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -46,7 +46,10 @@ impl Walk {
                     }
                     path.push_str(name);
                 }
-                Step::Index(index) => path.push_str(&format!("[{index}]")),
+                Step::Index(index) => {
+                    // Writing to a String cannot fail.
+                    let _ = write!(path, "[{index}]");
+                }
             }
         }
         if !path.is_empty() {
@@ -155,19 +158,19 @@ impl<'w, 's> Node<'w, 's> {
         }
     }
 
-    fn integer<E: serde::de::Error>(self, number: Number) -> Result<Value, E> {
+    fn integer(self, number: Number) -> Value {
         match self.schema {
             Some(Schema::Int32 | Schema::IntOrString)
                 if number.as_i64().is_none_or(|value| i32::try_from(value).is_err()) =>
             {
-                Ok(self.mismatch(&format!("number {number}")))
+                self.mismatch(&format!("number {number}"))
             }
-            Some(Schema::Int64) if number.as_i64().is_none() => Ok(self.mismatch(&format!("number {number}"))),
+            Some(Schema::Int64) if number.as_i64().is_none() => self.mismatch(&format!("number {number}")),
             None | Some(Schema::Any | Schema::Int32 | Schema::Int64 | Schema::IntOrString | Schema::Float) => {
-                Ok(Value::Number(number))
+                Value::Number(number)
             }
-            Some(Schema::Quantity) => Ok(self.quantity(&number.to_string())),
-            Some(_) => Ok(self.mismatch("number")),
+            Some(Schema::Quantity) => self.quantity(&number.to_string()),
+            Some(_) => self.mismatch("number"),
         }
     }
 
@@ -297,18 +300,18 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
     }
 
     fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Value, E> {
-        self.integer(value.into())
+        Ok(self.integer(value.into()))
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
-        self.integer(value.into())
+        Ok(self.integer(value.into()))
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
         let number = Number::from_f64(value).ok_or_else(|| E::custom("a number out of range"))?;
         match self.schema {
             Some(Schema::Int32 | Schema::Int64 | Schema::IntOrString) => Ok(self.mismatch(&format!("number {number}"))),
-            _ => self.integer(number),
+            _ => Ok(self.integer(number)),
         }
     }
 

@@ -227,7 +227,7 @@ fn a_namespace_must_be_there_and_alive() {
     let mut namespace = create(&row("namespaces"), json!({ "metadata": { "name": "x" } }));
     assert_eq!(admit_to_namespace(&row("pods"), "p", "x", Some(&namespace)), Ok(()));
     namespace.set(&["status", "phase"], "Terminating");
-    let refused = admit_to_namespace(&row("pods"), "p", "x", Some(&namespace)).err().expect("a refusal");
+    let refused = admit_to_namespace(&row("pods"), "p", "x", Some(&namespace)).expect_err("a refusal");
     assert_eq!(
         refused.message,
         "pods \"p\" is forbidden: unable to create new content in namespace x because it is being terminated"

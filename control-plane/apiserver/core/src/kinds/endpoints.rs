@@ -180,7 +180,9 @@ fn summary(object: &Object) -> String {
             }
         };
         if ports.is_empty() {
-            ready.iter().for_each(|address| add(text(address, "ip").to_owned()));
+            for address in ready {
+                add(text(address, "ip").to_owned());
+            }
         }
         for port in ports {
             let number = port.get("port").and_then(Value::as_i64).unwrap_or(0);

@@ -128,7 +128,7 @@ impl Strategy for Event {
         }
     }
 
-    fn from_stored(&self, object: &mut Object) {
+    fn to_served(&self, object: &mut Object) {
         if self.form == Form::Events {
             rename(object.map_mut(), |pair| pair);
             object.set(&["apiVersion"], "events.k8s.io/v1");
@@ -354,7 +354,7 @@ mod tests {
             events_row().strategy.cells(&event, context().now)
         );
         let mut back = stored;
-        events_row().strategy.from_stored(&mut back);
+        events_row().strategy.to_served(&mut back);
         assert_eq!(back, event);
     }
 }

@@ -114,16 +114,12 @@ fn validate_type(object: &Object, path: &Path, errors: &mut Errors) {
         "kubernetes.io/dockerconfigjson" => {
             require_json(value(".dockerconfigjson"), &path.key(".dockerconfigjson"), errors);
         }
-        "kubernetes.io/basic-auth" => {
-            if value("username").is_none() && value("password").is_none() {
-                require("username");
-                require("password");
-            }
+        "kubernetes.io/basic-auth" if value("username").is_none() && value("password").is_none() => {
+            require("username");
+            require("password");
         }
-        "kubernetes.io/ssh-auth" => {
-            if value("ssh-privatekey").is_none_or(str::is_empty) {
-                errors.required(&path.key("ssh-privatekey"), "");
-            }
+        "kubernetes.io/ssh-auth" if value("ssh-privatekey").is_none_or(str::is_empty) => {
+            errors.required(&path.key("ssh-privatekey"), "");
         }
         "kubernetes.io/tls" => {
             require("tls.crt");

@@ -247,9 +247,8 @@ fn align_cluster_ips(new: &mut Object, old: Option<&Object>) {
     let single = |object: &Object| object.text(&["spec", "clusterIP"]).map(str::to_owned);
     let list = |object: &Object| object.list(&["spec", "clusterIPs"]).to_vec();
     let Some(old) = old else {
-        match (single(new), list(new).is_empty()) {
-            (Some(ip), true) => new.set(&["spec", "clusterIPs"], vec![ip]),
-            (Some(_) | None, _) => {}
+        if let (Some(ip), true) = (single(new), list(new).is_empty()) {
+            new.set(&["spec", "clusterIPs"], vec![ip]);
         }
         return;
     };
@@ -260,6 +259,7 @@ fn align_cluster_ips(new: &mut Object, old: Option<&Object>) {
             new.remove(&["spec", "clusterIPs"]);
         }
         (Some(ip), true, false) => new.set(&["spec", "clusterIPs"], vec![ip]),
+        (Some(ip), true, true) if list(new).is_empty() => new.set(&["spec", "clusterIPs"], vec![ip]),
         (_, false, true) if list(new).is_empty() => {
             new.remove(&["spec", "clusterIP"]);
         }

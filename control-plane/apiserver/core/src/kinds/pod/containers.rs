@@ -337,7 +337,9 @@ fn validate_handler(handler: &Value, kinds: &[&str], path: &Path, errors: &mut E
 fn validate_port(port: Option<&Value>, path: &Path, errors: &mut Errors) {
     match port {
         Some(Value::String(name)) => {
-            names::port_name(name).iter().for_each(|message| errors.invalid(path, name.as_str(), message));
+            for message in names::port_name(name) {
+                errors.invalid(path, name.as_str(), &message);
+            }
         }
         other => {
             let number = other.and_then(Value::as_i64).unwrap_or(0);

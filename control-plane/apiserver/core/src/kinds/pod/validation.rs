@@ -241,7 +241,8 @@ fn validate_term(term: &Value, path: &Path, errors: &mut Errors) {
             "Exists" | "DoesNotExist" if !values.is_empty() => errors
                 .forbidden(&path.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"),
             "Gt" | "Lt" if values.len() != 1 => {
-                errors.required(&path.child("values"), "must be specified single value when `operator` is 'Lt' or 'Gt'")
+                errors
+                    .required(&path.child("values"), "must be specified single value when `operator` is 'Lt' or 'Gt'");
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
             other => errors.invalid(&path.child("operator"), other, "not a valid selector operator"),

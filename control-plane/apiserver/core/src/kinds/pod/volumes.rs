@@ -9,6 +9,9 @@ use crate::field::{Errors, Path};
 use crate::names;
 use crate::quantity::Quantity;
 
+const HOST_PATH_TYPES: [&str; 7] =
+    ["BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
+
 /// Checks volumes; the names that mounts may use.
 pub(super) fn validate(volumes: &[Value], path: &Path, errors: &mut Errors) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
@@ -49,11 +52,9 @@ fn validate_source(volume: &Value, path: &Path, errors: &mut Errors) {
         "hostPath" => {
             require("path", errors);
             refuse_climbing(text(source, "path"), &path.child("path"), errors);
-            const TYPES: [&str; 7] =
-                ["BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
             let kind = text(source, "type");
-            if !kind.is_empty() && !TYPES.contains(&kind) {
-                errors.not_supported(&path.child("type"), kind, &TYPES);
+            if !kind.is_empty() && !HOST_PATH_TYPES.contains(&kind) {
+                errors.not_supported(&path.child("type"), kind, &HOST_PATH_TYPES);
             }
         }
         "emptyDir" => {

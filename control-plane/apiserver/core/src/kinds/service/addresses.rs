@@ -232,17 +232,14 @@ fn allocate_addresses(
         service.list(&["spec", "ipFamilies"]).iter().filter_map(|family| family.as_str().map(str::to_owned)).collect();
     let mut given: Vec<String> =
         service.list(&["spec", "clusterIPs"]).iter().filter_map(|ip| ip.as_str().map(str::to_owned)).collect();
-    for (index, text) in given.iter().enumerate() {
+    for text in &given {
         // A malformed one is validation's to refuse.
         let Ok(address) = text.parse::<IpAddr>() else { continue };
         if held.contains(&address) {
             continue;
         }
         let path = Path::new("spec.clusterIPs");
-        let refuse = |errors: &mut Errors, why: &str| {
-            let _ = index;
-            errors.invalid(&path, json!([text]), why);
-        };
+        let refuse = |errors: &mut Errors, why: &str| errors.invalid(&path, json!([text]), why);
         match pool.range_of(family(address)) {
             None => refuse(
                 errors,
@@ -361,16 +358,15 @@ fn allocate_ports(
                     !protocols.contains(&protocol) && !pool.ports.contains_key(&(protocol.clone(), *port))
                 })
                 .map(|(port, _)| *port);
-            let chosen = match usable {
-                Some(port) => port,
-                None => {
-                    let protocols = BTreeSet::from([protocol.clone()]);
-                    let Some(port) = pool.free_port(&protocols, &taken, seed.wrapping_add(step)) else {
-                        return Err(Status::internal("failed to allocate a nodePort: range is full"));
-                    };
-                    step += 7;
-                    port
-                }
+            let chosen = if let Some(port) = usable {
+                port
+            } else {
+                let protocols = BTreeSet::from([protocol.clone()]);
+                let Some(port) = pool.free_port(&protocols, &taken, seed.wrapping_add(step)) else {
+                    return Err(Status::internal("failed to allocate a nodePort: range is full"));
+                };
+                step += 7;
+                port
             };
             taken.insert(chosen);
             shared.entry(number).or_insert_with(|| (chosen, BTreeSet::new())).1.insert(protocol);

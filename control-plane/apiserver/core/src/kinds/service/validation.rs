@@ -266,12 +266,11 @@ fn validate_traffic(service: &Object, kind: Kind, spec: &Path, errors: &mut Erro
         kind.may_have_node_ports() || (kind == Kind::ClusterIp && !service.list(&["spec", "externalIPs"]).is_empty());
     match external {
         Some(policy) if !reachable => {
-            errors.invalid(&path, policy, "may only be set for externally-accessible services")
+            errors.invalid(&path, policy, "may only be set for externally-accessible services");
         }
         Some(policy) if !POLICIES.contains(&policy) => errors.not_supported(&path, policy, &POLICIES),
-        Some(_) => {}
         None if reachable => errors.required(&path, ""),
-        None => {}
+        Some(_) | None => {}
     }
     let health = service.integer(&["spec", "healthCheckNodePort"]).unwrap_or(0);
     let path = spec.child("healthCheckNodePort");
