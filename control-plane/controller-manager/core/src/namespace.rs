@@ -100,9 +100,16 @@ pub struct Pass {
 
 impl Pass {
     /// A pass over what `catalogue` knows. What discovery could not say is part of the findings.
+    ///
+    /// A catalogue without anything of the core group is a failure too: every server has that, and one that does not
+    /// say so (it may still be starting) would have all contents of the namespace left behind.
     #[must_use]
     pub fn new(catalogue: &Catalogue) -> Self {
-        Self { discovery: catalogue.failures().clone(), ..Self::default() }
+        let mut discovery = catalogue.failures().clone();
+        if !catalogue.deletable().any(|resource| resource.group_version.group.is_empty()) {
+            discovery.insert("v1".to_owned(), "the server tells of no resources".to_owned());
+        }
+        Self { discovery, ..Self::default() }
     }
 
     /// A pass that could not even begin.
@@ -298,6 +305,18 @@ mod tests {
         leftover
     }
 
+    fn core_group() -> Catalogue {
+        let mut catalogue = Catalogue::default();
+        catalogue.add(&GroupVersion { group: String::new(), version: "v1".into() }, [resource("", "configmaps")]);
+        catalogue
+    }
+
+    #[test]
+    fn a_server_that_tells_of_nothing_is_not_believed() {
+        assert!(matches!(Pass::new(&Catalogue::default()).verdict(at(0), at(60)), Verdict::Failed(_)));
+        assert_eq!(Pass::new(&core_group()).verdict(at(0), at(60)), Verdict::Release);
+    }
+
     #[test]
     fn a_namespace_in_use_is_left_alone() {
         assert_eq!(task(&namespace(false, "Active", &["kubernetes"])), Task::Leave);
@@ -332,7 +351,7 @@ mod tests {
 
     #[test]
     fn an_empty_namespace_is_released_only_when_nothing_can_come_any_more() {
-        let pass = Pass::new(&Catalogue::default());
+        let pass = Pass::new(&core_group());
         assert_eq!(pass.verdict(at(10), at(10)), Verdict::LookAgain(SETTLING));
         assert_eq!(pass.verdict(at(10), at(11)), Verdict::LookAgain(Duration::from_secs(1)));
         assert_eq!(pass.verdict(at(10), at(12)), Verdict::Release);
@@ -340,7 +359,7 @@ mod tests {
 
     #[test]
     fn what_is_left_or_failed_holds_the_namespace() {
-        let mut pass = Pass::new(&Catalogue::default());
+        let mut pass = Pass::new(&core_group());
         pass.found(&resource("", "configmaps"), &Leftover::default());
         assert!(pass.stage_is_clear());
         pass.found(&resource("", "configmaps"), &leftover(2, None));
@@ -352,7 +371,7 @@ mod tests {
 
     #[test]
     fn unknown_groups_hold_the_namespace() {
-        let mut catalogue = Catalogue::default();
+        let mut catalogue = core_group();
         let metrics = GroupVersion { group: "metrics.k8s.io".into(), version: "v1beta1".into() };
         catalogue.failed(&metrics, "stale");
         let pass = Pass::new(&catalogue);
@@ -369,7 +388,7 @@ mod tests {
 
     #[test]
     fn conditions_say_what_is_left_in_known_words() {
-        let mut pass = Pass::new(&Catalogue::default());
+        let mut pass = Pass::new(&core_group());
         pass.found(&resource("", "pods"), &leftover(1, None));
         pass.found(&resource("", "configmaps"), &leftover(2, Some("example.com/hold")));
         let conditions = pass.conditions(&[], &time(5)).unwrap();
@@ -398,19 +417,19 @@ mod tests {
 
     #[test]
     fn conditions_are_written_once_and_keep_their_time_until_the_status_changes() {
-        let mut pass = Pass::new(&Catalogue::default());
+        let mut pass = Pass::new(&core_group());
         pass.found(&resource("", "configmaps"), &leftover(2, None));
         let foreign = NamespaceCondition { type_: "Foreign".into(), status: "True".into(), ..Default::default() };
         let first = pass.conditions(std::slice::from_ref(&foreign), &time(5)).unwrap();
         assert_eq!(first[0], foreign);
         assert_eq!(pass.conditions(&first, &time(6)), None);
 
-        let mut fewer = Pass::new(&Catalogue::default());
+        let mut fewer = Pass::new(&core_group());
         fewer.found(&resource("", "configmaps"), &leftover(1, None));
         let second = fewer.conditions(&first, &time(7)).unwrap();
         assert_eq!(second[4].last_transition_time, Some(time(5)), "still true");
 
-        let third = Pass::new(&Catalogue::default()).conditions(&second, &time(8)).unwrap();
+        let third = Pass::new(&core_group()).conditions(&second, &time(8)).unwrap();
         assert_eq!(third[4].status, "False");
         assert_eq!(third[4].last_transition_time, Some(time(8)));
         assert_eq!(third[1].last_transition_time, Some(time(5)));
