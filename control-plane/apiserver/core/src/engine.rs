@@ -231,7 +231,7 @@ pub fn admit_to_namespace(
     if going { Err(Status::namespace_terminating(resource, name, namespace_name)) } else { Ok(()) }
 }
 
-/// `pods/binding`: the pod as it is after a `Binding` was posted to it. To be stored if the pod is unchanged since.
+/// `pods/binding`: the pod as a `Binding` posted to it makes it. Hand the outcome to [`prepare_update`] with that subresource.
 ///
 /// # Errors
 ///

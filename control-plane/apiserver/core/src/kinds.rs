@@ -25,14 +25,13 @@ pub(crate) fn rows() -> Vec<Resource> {
     vec![
         config_map::row(),
         endpoints::row(),
-        event::core_row(),
+        event::row(),
         namespace::row(),
         node::row(),
         pod::row(),
         secret::row(),
         service_account::row(),
         service::row(),
-        event::events_row(),
         lease::row(),
     ]
 }

@@ -23,14 +23,15 @@ const RENAMED: [(&str, &str); 7] = [
 ];
 
 /// The row of the core group.
-pub(super) fn core_row() -> Resource {
+pub(super) fn row() -> Resource {
     let mut row = super::row("io.k8s.api.core.v1.Event", "events", Scope::Namespaced, Event { form: Form::Core });
     decorate(&mut row, Form::Core);
     row
 }
 
-/// The row of `events.k8s.io`.
-pub(super) fn events_row() -> Resource {
+/// The row of `events.k8s.io`. Not among the built-in rows: a server adds it ([`crate::Registry::with`]) when it calls
+/// [`Strategy::to_stored`] and [`Strategy::to_served`] at the edge of its store, which both rows share.
+pub fn events_row() -> Resource {
     let mut row = super::row("io.k8s.api.events.v1.Event", "events", Scope::Namespaced, Event { form: Form::Events });
     decorate(&mut row, Form::Events);
     row
@@ -303,10 +304,10 @@ mod tests {
     #[test]
     fn an_old_event_must_agree_with_its_namespace() {
         assert_eq!(
-            create_errors(&core_row(), json!({ "involvedObject": { "namespace": "other" } })),
+            create_errors(&row(), json!({ "involvedObject": { "namespace": "other" } })),
             ["involvedObject.namespace: Invalid value: \"other\": does not match event.namespace"]
         );
-        assert!(create_errors(&core_row(), json!({ "involvedObject": { "kind": "Node" } })).is_empty());
+        assert!(create_errors(&row(), json!({ "involvedObject": { "kind": "Node" } })).is_empty());
     }
 
     #[test]
@@ -335,7 +336,7 @@ mod tests {
         assert_eq!(stored.text(&["message"]), Some("hello"));
         assert_eq!(stored.api_version(), Some("v1"));
         assert_eq!(
-            core_row().strategy.cells(&stored, context().now),
+            row().strategy.cells(&stored, context().now),
             [
                 json!("60s"),
                 json!("Normal"),
@@ -350,7 +351,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            core_row().strategy.cells(&stored, context().now),
+            row().strategy.cells(&stored, context().now),
             events_row().strategy.cells(&event, context().now)
         );
         let mut back = stored;

@@ -118,6 +118,8 @@ impl Strategy for Pod {
                     put_back(new, path);
                 }
             }
+            // What a binding may change has been decided by `bind`.
+            Part::Other("binding") => {}
             Part::Main | Part::Other(_) => put_back(new, &["status"]),
         }
         Ok(())
@@ -130,6 +132,7 @@ impl Strategy for Pod {
     fn validate_update(&self, new: &Object, replacing: Replacing<'_>, errors: &mut Errors) {
         match replacing.part {
             Part::Status => update::validate_status(new, replacing.old, errors),
+            Part::Other("binding") => {}
             Part::Main | Part::Other(_) => update::validate(new, replacing.old, errors),
         }
     }

@@ -50,13 +50,9 @@ pub(crate) fn bind(
         return refuse(&format!("pod {name} has non-empty .spec.schedulingGates"));
     }
     let mut bound = pod.clone();
-    bound.remove(&["metadata", "resourceVersion"]);
     bound.set(&["spec", "nodeName"], binding.text(&["target", "name"]).unwrap_or_default());
     for (key, value) in binding.annotations() {
         bound.set(&["metadata", "annotations", key], value);
-    }
-    if let Some(generation) = bound.generation() {
-        bound.set(&["metadata", "generation"], generation + 1);
     }
     let mut conditions: Vec<Value> = bound
         .list(&["status", "conditions"])

@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::{Deletion, Updated, bind_pod, decide_delete};
+use crate::engine::{Deletion, Updated, bind_pod, decide_delete, prepare_update};
 use crate::kinds::testing::{context, create, create_errors, stored, try_update, update_errors};
 
 fn simple() -> Value {
@@ -149,7 +149,12 @@ fn binding_names_a_node_once() {
     let binding = Object::from_value(json!({ "target": { "kind": "Node", "name": "n" } })).expect("an object");
     let bound = bind_pod(&row(), &pod, &binding, &context()).expect("free");
     assert_eq!(bound.text(&["spec", "nodeName"]), Some("n"));
-    assert_eq!(bound.list(&["status", "conditions"])[0]["type"], "PodScheduled");
+    let Ok(Updated::Store(prepared)) = prepare_update(&row(), Some("binding"), &pod, bound.clone(), &context()) else {
+        panic!("a change")
+    };
+    assert_eq!(prepared.object.text(&["spec", "nodeName"]), Some("n"));
+    assert_eq!(prepared.object.list(&["status", "conditions"])[0]["type"], "PodScheduled");
+    assert_eq!(prepared.object.generation(), Some(2));
     let again = bind_pod(&row(), &bound, &binding, &context()).map_err(|status| (status.code, status.message));
     assert_eq!(
         again,
