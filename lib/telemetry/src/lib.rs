@@ -3,14 +3,19 @@
 use tracing_subscriber::EnvFilter;
 
 /// openraft tells each step of its state machine at `info`: for its developers, not for operators.
-const DEFAULT: &str = "info,openraft=warn";
+const QUIET: &str = "openraft=warn";
 
 /// Starts logging at `info` (openraft at `warn`), or at what the variable `ORLOP_LOG` asks for (the syntax of `EnvFilter`).
 ///
 /// Times are left out when PID 1 supervises the process (it stamps each line itself); a terminal gets colours.
 /// Calling it a second time in one process changes nothing.
 pub fn init() {
-    let filter = EnvFilter::try_from_env("ORLOP_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+    let wanted = std::env::var("ORLOP_LOG").unwrap_or_default();
+    // What was asked for comes last: it may say something else about openraft.
+    let filter = EnvFilter::try_new(format!("{QUIET},{wanted}"))
+        .ok()
+        .filter(|_| !wanted.is_empty())
+        .unwrap_or_else(|| EnvFilter::new(format!("{QUIET},info")));
     let supervised = std::env::var_os("NOTIFY_SOCKET").is_some();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
