@@ -1,1 +1,124 @@
-//! store.
+//! The store: etcd's v3 API on a replicated log.
+//!
+//! A write goes through [`node`] into the log ([`raft`]), is durable there, and is then applied to the [`database`] by the
+//! rules of [`store_core`]; watchers hear of it ([`watches`]) and the client is answered ([`grpc`]). Reads wait for a
+//! barrier and look at one moment of the database. What the disk holds is known at every moment, or the member stops
+//! ([`poison`]).
+
+pub mod alarms;
+pub mod compactor;
+pub mod config;
+pub mod database;
+pub mod flags;
+pub mod grpc;
+pub mod leases;
+pub mod metrics;
+pub mod node;
+pub mod pages;
+pub mod poison;
+pub mod raft;
+pub mod serve;
+pub mod watches;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use chain::Chain;
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use config::Config;
+use flags::Flags;
+use node::Node;
+use serve::{Front, Tls};
+
+/// The version of etcd whose behaviour this is. Clients choose what they may ask by it.
+pub const VERSION: &str = "3.7.1";
+/// The version of etcd whose storage has the same abilities.
+pub const STORAGE_VERSION: &str = "3.7.0";
+
+/// What a wrong command line ends with.
+const USAGE: u8 = 2;
+
+/// Runs a member until it is told to stop or can no longer go on. `args` begin with the program's name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let flags = match Flags::try_parse_from(args) {
+        Ok(flags) => flags,
+        Err(error) => {
+            // The only failure is that standard error is closed.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    telemetry::init();
+    let config = match Config::check(flags) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            for mistake in mistakes {
+                tracing::error!("{mistake}");
+            }
+            return ExitCode::from(USAGE);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "the runtime cannot be started");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(serve_until_stopped(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", Chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Two to four: more do not make a store faster, whose work is on threads of its own.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, |count| count.get().clamp(2, 4))
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let tls = config.tls.clone().map(Tls::open).transpose()?;
+    let started = tokio::select! {
+        node = Node::start(config) => node,
+        _ = terminated.recv() => return Ok(()),
+        _ = interrupted.recv() => return Ok(()),
+    };
+    let node: Arc<Node> = started?;
+    let (stop, stopping) = watch::channel(false);
+    let front = Front::new(Arc::clone(&node), stopping);
+    for (listens, grpc) in [(&node.config.clients, true), (&node.config.observers, false)] {
+        for listen in listens {
+            let bound = front.listen(listen, tls.as_ref(), grpc).await;
+            bound.map_err(|error| format!("listen on {}: {error}", listen.url))?;
+        }
+    }
+    tracing::info!(
+        cluster = format_args!("{:x}", node.identity.cluster_id),
+        member = format_args!("{:x}", node.identity.member_id),
+        version = VERSION,
+        "ready to serve client requests"
+    );
+    telemetry::notify_ready();
+    let outcome = tokio::select! {
+        reason = node.poison.reason() => Err(reason.to_owned().into()),
+        _ = terminated.recv() => Ok(()),
+        _ = interrupted.recv() => Ok(()),
+    };
+    stop.send_replace(true);
+    if outcome.is_ok() {
+        tracing::info!("stopping");
+        node.stop().await?;
+    }
+    outcome
+}

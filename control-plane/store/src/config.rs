@@ -1,0 +1,315 @@
+//! The configuration, checked: every mistake is reported before anything starts.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use store_core::watch::hub::Limits;
+
+use crate::flags::Flags;
+
+/// Requests may be this much larger on the wire than in the log, as with etcd.
+const WIRE_OVERHEAD: usize = 512 << 10;
+const DEFAULT_QUOTA: i64 = 2 << 30;
+const RECENT_BYTES: usize = 16 << 20;
+
+/// One thing that is wrong with the command line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("--{flag}: {problem}")]
+pub struct Mistake {
+    /// The flag.
+    pub flag: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// An address to serve on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// The address.
+    pub address: SocketAddr,
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// As it was written.
+    pub url: String,
+}
+
+/// The files of a TLS server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub cert: PathBuf,
+    /// The key.
+    pub key: PathBuf,
+    /// The authorities of clients.
+    pub authorities: PathBuf,
+    /// Whether a client must show a certificate.
+    pub required: bool,
+}
+
+/// What a member runs with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub data_dir: PathBuf,
+    /// Where clients are served.
+    pub clients: Vec<Listen>,
+    /// Where the plain observers' pages are served.
+    pub observers: Vec<Listen>,
+    /// What clients are told to connect to.
+    pub advertised: Vec<String>,
+    /// What members are told to connect to.
+    pub peer_urls: Vec<String>,
+    /// TLS for clients; there whenever a client URL is https.
+    pub tls: Option<TlsFiles>,
+    /// Bytes of live data; `None` = no limit.
+    pub quota: Option<u64>,
+    /// The largest command.
+    pub max_request_bytes: usize,
+    /// The most operations in a transaction.
+    pub max_txn_ops: usize,
+    /// Between heartbeats.
+    pub heartbeat: Duration,
+    /// Until an election.
+    pub election: Duration,
+    /// Entries between flushes.
+    pub snapshot_count: u64,
+    /// For idle watchers.
+    pub progress_every: Duration,
+}
+
+impl Config {
+    /// Checks flags. All mistakes are in the answer, not just the first.
+    pub fn check(flags: Flags) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let mut wrong = |flag, problem: String| mistakes.push(Mistake { flag, problem });
+        let clients = listens("listen-client-urls", &flags.listen_client_urls, &mut wrong);
+        let observers = listens("listen-metrics-urls", &flags.listen_metrics_urls, &mut wrong);
+        listens("listen-peer-urls", &flags.listen_peer_urls, &mut wrong);
+        if clients.is_empty() && flags.listen_client_urls.is_empty() {
+            wrong("listen-client-urls", "at least one URL is needed".to_owned());
+        }
+        let tls = match (flags.cert_file, flags.key_file, flags.trusted_ca_file) {
+            (Some(cert), Some(key), Some(authorities)) => {
+                Some(TlsFiles { cert, key, authorities, required: flags.client_cert_auth })
+            }
+            (None, None, None) => None,
+            _ => {
+                wrong("cert-file", "--cert-file, --key-file and --trusted-ca-file go together".to_owned());
+                None
+            }
+        };
+        if tls.is_none() && clients.iter().chain(&observers).any(|listen| listen.tls) {
+            wrong("cert-file", "an https:// URL needs --cert-file, --key-file and --trusted-ca-file".to_owned());
+        }
+        if tls.is_none() && flags.client_cert_auth {
+            wrong("client-cert-auth", "needs --trusted-ca-file".to_owned());
+        }
+        if flags.initial_cluster.len() > 1 {
+            wrong("initial-cluster", "a cluster of several members is not possible yet: name only this one".to_owned());
+        }
+        if flags.initial_cluster_state != "new" {
+            let problem = format!("`{}`: only `new` is possible yet", flags.initial_cluster_state);
+            wrong("initial-cluster-state", problem);
+        }
+        if flags.heartbeat_interval == 0 || flags.election_timeout < 5 * flags.heartbeat_interval {
+            wrong(
+                "election-timeout",
+                "must be at least five times --heartbeat-interval, which must not be 0".to_owned(),
+            );
+        }
+        if flags.election_timeout > 50_000 {
+            wrong("election-timeout", "must be at most 50000 milliseconds".to_owned());
+        }
+        if flags.max_txn_ops == 0 {
+            wrong("max-txn-ops", "must not be 0".to_owned());
+        }
+        if flags.snapshot_count == 0 {
+            wrong("snapshot-count", "must not be 0".to_owned());
+        }
+        let progress_every = duration(&flags.watch_progress_notify_interval).unwrap_or_else(|problem| {
+            wrong("watch-progress-notify-interval", problem);
+            Duration::ZERO
+        });
+        if !matches!(flags.log_level.as_str(), "debug" | "info" | "warn" | "error" | "panic" | "fatal") {
+            wrong("log-level", format!("`{}` is no level", flags.log_level));
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let advertised =
+            if flags.advertise_client_urls.is_empty() { flags.listen_client_urls } else { flags.advertise_client_urls };
+        let peer_urls = if flags.initial_advertise_peer_urls.is_empty() {
+            flags.listen_peer_urls
+        } else {
+            flags.initial_advertise_peer_urls
+        };
+        Ok(Self {
+            name: flags.name,
+            data_dir: flags.data_dir,
+            clients,
+            observers,
+            advertised,
+            peer_urls,
+            tls,
+            quota: match flags.quota_backend_bytes {
+                0 => Some(DEFAULT_QUOTA.unsigned_abs()),
+                bytes if bytes < 0 => None,
+                bytes => Some(bytes.unsigned_abs()),
+            },
+            max_request_bytes: flags.max_request_bytes,
+            max_txn_ops: flags.max_txn_ops,
+            heartbeat: Duration::from_millis(flags.heartbeat_interval),
+            election: Duration::from_millis(flags.election_timeout),
+            snapshot_count: flags.snapshot_count,
+            progress_every: progress_every.max(Duration::from_millis(100)),
+        })
+    }
+
+    /// The largest message taken from the wire.
+    #[must_use]
+    pub fn max_message_bytes(&self) -> usize {
+        self.max_request_bytes + WIRE_OVERHEAD
+    }
+
+    /// How long a request may take before the client is told that it timed out.
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_secs(5) + 2 * self.election
+    }
+
+    /// The shortest lease: one and a half elections, in whole seconds.
+    #[must_use]
+    pub fn min_lease_ttl(&self) -> i64 {
+        let millis = self.election.as_millis() * 3 / 2;
+        i64::try_from(millis.div_ceil(1000)).unwrap_or(i64::MAX)
+    }
+
+    /// Sizes and times of the watch hub.
+    #[must_use]
+    pub fn watch_limits(&self) -> Limits {
+        Limits {
+            message_bytes: self.max_request_bytes,
+            recent_bytes: RECENT_BYTES,
+            progress_every: self.progress_every,
+        }
+    }
+}
+
+fn listens(flag: &'static str, urls: &[String], wrong: &mut impl FnMut(&'static str, String)) -> Vec<Listen> {
+    let mut found = Vec::new();
+    for url in urls.iter().map(|url| url.trim()).filter(|url| !url.is_empty()) {
+        match listen(url) {
+            Ok(listen) => found.push(listen),
+            Err(problem) => wrong(flag, format!("`{url}`: {problem}")),
+        }
+    }
+    found
+}
+
+fn listen(url: &str) -> Result<Listen, &'static str> {
+    let (scheme, rest) = url.split_once("://").ok_or("not a URL")?;
+    let tls = match scheme {
+        "http" => false,
+        "https" => true,
+        _ => return Err("only http:// and https:// are served"),
+    };
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let address = match authority.strip_prefix("localhost:") {
+        Some(port) => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port.parse().map_err(|_| "not a port")?),
+        None => authority.parse().map_err(|_| "an IP address and a port are needed")?,
+    };
+    Ok(Listen { address, tls, url: url.to_owned() })
+}
+
+/// Reads a duration as Go writes it, for example `10m`, `1m30s`, `100ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no duration such as 10m or 100ms");
+    let mut rest = text;
+    let mut sum = Duration::ZERO;
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, tail) = rest.split_at(digits);
+        let number: u32 = number.parse().map_err(|_| wrong())?;
+        let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(letters);
+        let unit = match unit {
+            "ms" => Duration::from_millis(1),
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_mins(1),
+            "h" => Duration::from_hours(1),
+            _ => return Err(wrong()),
+        };
+        sum = unit.checked_mul(number).and_then(|part| sum.checked_add(part)).ok_or_else(wrong)?;
+        rest = tail;
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn check(flags: &[&str]) -> Result<Config, Vec<Mistake>> {
+        Config::check(Flags::try_parse_from(std::iter::once("store").chain(flags.iter().copied())).unwrap())
+    }
+
+    #[test]
+    fn the_defaults_are_etcds() {
+        let config = check(&[]).unwrap();
+        assert_eq!(config.clients[0].address, "127.0.0.1:2379".parse().unwrap());
+        assert_eq!(config.advertised, ["http://localhost:2379"]);
+        assert_eq!((config.quota, config.min_lease_ttl()), (Some(2 << 30), 2));
+        assert_eq!(config.progress_every, Duration::from_mins(10));
+        assert_eq!(config.request_timeout(), Duration::from_secs(7));
+    }
+
+    #[test]
+    fn switches_are_read_as_go_writes_them() {
+        let tls = ["--cert-file=c", "--key-file=k", "--trusted-ca-file=a"];
+        for (switch, expected) in
+            [("--client-cert-auth", true), ("--client-cert-auth=true", true), ("--client-cert-auth=false", false)]
+        {
+            let config = check(&[&tls[..], &[switch]].concat()).unwrap();
+            assert_eq!(config.tls.unwrap().required, expected);
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        let mistakes = check(&[
+            "--listen-client-urls=https://127.0.0.1:1,ftp://x",
+            "--initial-cluster=a=http://1,b=http://2",
+            "--election-timeout=100",
+            "--watch-progress-notify-interval=soon",
+        ])
+        .unwrap_err();
+        let flags: Vec<_> = mistakes.iter().map(|mistake| mistake.flag).collect();
+        assert_eq!(
+            flags,
+            [
+                "listen-client-urls",
+                "cert-file",
+                "initial-cluster",
+                "election-timeout",
+                "watch-progress-notify-interval"
+            ]
+        );
+        assert_eq!(mistakes[0].to_string(), "--listen-client-urls: `ftp://x`: only http:// and https:// are served");
+    }
+
+    #[test]
+    fn durations_are_gos() {
+        assert_eq!(duration("1m30s").unwrap(), Duration::from_secs(90));
+        assert_eq!(duration("100ms").unwrap(), Duration::from_millis(100));
+        for wrong in ["", "5", "m", "5x", "99999999999h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The state on disk: a RocksDB without a write-ahead log, flushed as a whole, so that a crash takes it back to one earlier
+//! moment from which the replicated log is applied again.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use rocksdb::properties;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, FlushOptions, Options,
+    ReadOptions, Snapshot, WriteBatch, WriteBufferManager,
+};
+use store_core::compaction::Step;
+use store_core::overlay::Write;
+use store_core::{Cursor, Fault, Space, View};
+
+/// Blocks read from files, their indexes and filters.
+const CACHE_BYTES: usize = 24 << 20;
+/// Writes that are not in files yet, of all spaces together. More: longer replay after a crash, fewer and larger files.
+const WRITE_BUFFER_BYTES: usize = 32 << 20;
+/// The name of the file that says which generation of the database counts.
+const CURRENT: &str = "state";
+
+/// The database. It can be replaced as a whole by a snapshot; readers of the old one finish with it.
+pub struct Database {
+    folder: PathBuf,
+    cache: Cache,
+    write_buffers: WriteBufferManager,
+    current: RwLock<Arc<Generation>>,
+}
+
+/// One generation of the database.
+pub struct Generation {
+    db: DB,
+    number: u64,
+}
+
+fn generation_folder(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{CURRENT}-{number}"))
+}
+
+impl Database {
+    /// Opens the current generation in `folder`, making the first one if there is none, and removes leftovers of others.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let number = match std::fs::read_to_string(folder.join(CURRENT)) {
+            Ok(text) => text.trim().parse().map_err(|_| {
+                io::Error::new(io::ErrorKind::InvalidData, "the file that names the state's folder holds no number")
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                durable::write(&folder.join(CURRENT), b"1", 0o600)?;
+                1
+            }
+            Err(error) => return Err(error),
+        };
+        remove_others(folder, number)?;
+        let cache = Cache::new_lru_cache(CACHE_BYTES);
+        let write_buffers = WriteBufferManager::new_write_buffer_manager(WRITE_BUFFER_BYTES, false);
+        let generation = open_generation(folder, number, &cache, &write_buffers)?;
+        Ok(Self { folder: folder.into(), cache, write_buffers, current: RwLock::new(Arc::new(generation)) })
+    }
+
+    fn generation(&self) -> Arc<Generation> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads everything at one moment.
+    pub fn read<T>(&self, read: impl FnOnce(&dyn View) -> T) -> T {
+        let generation = self.generation();
+        let moment = Moment { db: &generation.db, snapshot: generation.db.snapshot() };
+        read(&moment)
+    }
+
+    /// Reads what is newest at each look: for the one thread that also writes, and for versions that do not change.
+    pub fn read_newest<T>(&self, read: impl FnOnce(&dyn View) -> T) -> T {
+        let generation = self.generation();
+        read(&Newest { db: &generation.db })
+    }
+
+    /// Writes records, all or none. In memory only until it is flushed.
+    pub fn write(&self, writes: Vec<Write>) -> io::Result<()> {
+        let generation = self.generation();
+        let mut batch = WriteBatch::default();
+        for write in writes {
+            let family = generation.family(write.space)?;
+            match write.value {
+                Some(value) => batch.put_cf(family, write.key, value),
+                None => batch.delete_cf(family, write.key),
+            }
+        }
+        generation.db.write_without_wal(batch).map_err(io::Error::other)
+    }
+
+    /// Removes what a step of compaction found, and notes how far it came.
+    pub fn remove(&self, step: &Step) -> io::Result<()> {
+        let generation = self.generation();
+        let mut batch = WriteBatch::default();
+        for (space, key) in &step.removals {
+            // Written once and removed once: a single deletion, which cancels out early.
+            batch.single_delete_cf(generation.family(*space)?, key);
+        }
+        let (key, value) = step.record();
+        batch.put_cf(generation.family(Space::Meta)?, key, value);
+        generation.db.write_without_wal(batch).map_err(io::Error::other)
+    }
+
+    /// Everything written before is on disk on return.
+    pub fn flush(&self) -> io::Result<()> {
+        let generation = self.generation();
+        let families = Space::ALL.into_iter().map(|space| generation.family(space)).collect::<io::Result<Vec<_>>>()?;
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        generation.db.flush_cfs_opt(&families, &options).map_err(io::Error::other)
+    }
+
+    /// Bytes in files and memory, and an estimate of how many of them are still of use.
+    pub fn size(&self) -> io::Result<(u64, u64)> {
+        let generation = self.generation();
+        let (mut all, mut live) = (0, 0);
+        for space in Space::ALL {
+            let family = generation.family(space)?;
+            let number = |name| {
+                generation
+                    .db
+                    .property_int_value_cf(family, name)
+                    .map(Option::unwrap_or_default)
+                    .map_err(io::Error::other)
+            };
+            let memory = number(properties::CUR_SIZE_ALL_MEM_TABLES)?;
+            all += memory + number(properties::TOTAL_SST_FILES_SIZE)?;
+            live += memory + number(properties::ESTIMATE_LIVE_DATA_SIZE)?;
+        }
+        Ok((all, live.min(all)))
+    }
+
+    /// Rewrites files so that space nobody uses is given back; reads and writes go on meanwhile.
+    pub fn reclaim(&self) -> io::Result<()> {
+        let generation = self.generation();
+        for space in Space::ALL {
+            generation.db.compact_range_cf(generation.family(space)?, None::<&[u8]>, None::<&[u8]>);
+        }
+        Ok(())
+    }
+
+    /// Puts a copy of the present state into `target`, which must not exist. Files are shared, so it takes no time and
+    /// little space.
+    pub fn checkpoint(&self, target: &Path) -> io::Result<()> {
+        let generation = self.generation();
+        let checkpoint = rocksdb::checkpoint::Checkpoint::new(&generation.db).map_err(io::Error::other)?;
+        checkpoint.create_checkpoint(target).map_err(io::Error::other)
+    }
+
+    /// Takes a checkpoint in `source` as the new state. The old one is gone once its last reader is.
+    pub fn replace(&self, source: &Path) -> io::Result<()> {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let number = current.number + 1;
+        let target = generation_folder(&self.folder, number);
+        std::fs::rename(source, &target)?;
+        let generation = open_generation(&self.folder, number, &self.cache, &self.write_buffers)?;
+        durable::write(&self.folder.join(CURRENT), number.to_string().as_bytes(), 0o600)?;
+        *current = Arc::new(generation);
+        Ok(())
+    }
+
+    /// A folder for checkpoints, on the same file system as the state.
+    pub fn checkpoint_folder(&self) -> PathBuf {
+        self.folder.join("checkpoints")
+    }
+}
+
+/// Removes generations that do not count and checkpoints nobody finished.
+fn remove_others(folder: &Path, number: u64) -> io::Result<()> {
+    let keep = generation_folder(folder, number);
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if path != keep && (name.starts_with("state-") || name == "checkpoints") {
+            std::fs::remove_dir_all(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn open_generation(
+    folder: &Path,
+    number: u64,
+    cache: &Cache,
+    write_buffers: &WriteBufferManager,
+) -> io::Result<Generation> {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_paranoid_checks(true);
+    options.set_atomic_flush(true);
+    options.set_write_buffer_manager(write_buffers);
+    options.set_max_open_files(256);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(1 << 20);
+    options.set_log_level(rocksdb::LogLevel::Warn);
+    options.set_max_background_jobs(2);
+    let families = Space::ALL.map(|space| ColumnFamilyDescriptor::new(space.name(), family_options(space, cache)));
+    let db =
+        DB::open_cf_descriptors(&options, generation_folder(folder, number), families).map_err(io::Error::other)?;
+    Ok(Generation { db, number })
+}
+
+fn family_options(space: Space, cache: &Cache) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_format_version(5);
+    if matches!(space, Space::Kv | Space::Cur | Space::Lease) {
+        table.set_bloom_filter(10.0, false);
+        table.set_optimize_filters_for_memory(true);
+    }
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_write_buffer_size(if space == Space::Kv { 16 << 20 } else { 8 << 20 });
+    options.set_max_write_buffer_number(3);
+    options.set_arena_block_size(256 << 10);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    options.set_target_file_size_base(32 << 20);
+    options
+}
+
+impl Generation {
+    fn family(&self, space: Space) -> io::Result<&ColumnFamily> {
+        family(&self.db, space).map_err(io::Error::other)
+    }
+}
+
+fn family(db: &DB, space: Space) -> Result<&ColumnFamily, Fault> {
+    db.cf_handle(space.name()).ok_or(Fault::Corrupt("a column family is missing"))
+}
+
+fn read_fault(space: Space) -> impl FnOnce(rocksdb::Error) -> Fault {
+    move |error| Fault::Read(space, Box::new(error))
+}
+
+/// The state at one moment.
+struct Moment<'a> {
+    db: &'a DB,
+    snapshot: Snapshot<'a>,
+}
+
+/// The state as it is at each look.
+struct Newest<'a> {
+    db: &'a DB,
+}
+
+struct Walk<'a> {
+    space: Space,
+    iterator: DBRawIterator<'a>,
+}
+
+fn walk_options(upper: Option<&[u8]>) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    if let Some(upper) = upper {
+        options.set_iterate_upper_bound(upper);
+    }
+    options.set_auto_readahead_size(true);
+    options
+}
+
+impl Walk<'_> {
+    fn check(&self) -> Result<(), Fault> {
+        if self.iterator.valid() { Ok(()) } else { self.iterator.status().map_err(read_fault(self.space)) }
+    }
+}
+
+impl Cursor for Walk<'_> {
+    fn entry(&self) -> Option<(&[u8], &[u8])> {
+        self.iterator.item()
+    }
+
+    fn next(&mut self) -> Result<(), Fault> {
+        if self.iterator.valid() {
+            self.iterator.next();
+        }
+        self.check()
+    }
+
+    fn seek(&mut self, key: &[u8]) -> Result<(), Fault> {
+        self.iterator.seek(key);
+        self.check()
+    }
+}
+
+impl View for Moment<'_> {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Fault> {
+        let found = self.snapshot.get_pinned_cf(family(self.db, space)?, key).map_err(read_fault(space))?;
+        Ok(found.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn cursor<'a>(&'a self, space: Space, lower: &[u8], upper: Option<&[u8]>) -> Result<Box<dyn Cursor + 'a>, Fault> {
+        let iterator = self.snapshot.raw_iterator_cf_opt(family(self.db, space)?, walk_options(upper));
+        let mut walk = Walk { space, iterator };
+        walk.seek(lower)?;
+        Ok(Box::new(walk))
+    }
+}
+
+impl View for Newest<'_> {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Fault> {
+        let found = self.db.get_pinned_cf(family(self.db, space)?, key).map_err(read_fault(space))?;
+        Ok(found.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn cursor<'a>(&'a self, space: Space, lower: &[u8], upper: Option<&[u8]>) -> Result<Box<dyn Cursor + 'a>, Fault> {
+        let iterator = self.db.raw_iterator_cf_opt(family(self.db, space)?, walk_options(upper));
+        let mut walk = Walk { space, iterator };
+        walk.seek(lower)?;
+        Ok(Box::new(walk))
+    }
+}

@@ -1,0 +1,110 @@
+//! The command line and the environment as they are written: etcd's names, and its ways of writing values.
+
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Parser};
+
+/// A switch as Go writes it: `--flag`, `--flag=true`, `--flag=false`.
+macro_rules! switch {
+    () => {
+        BoolishValueParser::new()
+    };
+}
+
+/// An etcd-compatible store: the v3 API on a replicated log.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "store", version = crate::VERSION, disable_version_flag = false)]
+pub struct Flags {
+    /// The name of this member, for people.
+    #[arg(long, env = "ETCD_NAME", default_value = "default")]
+    pub name: String,
+    /// Where everything is kept.
+    #[arg(long, env = "ETCD_DATA_DIR", default_value = "default.etcd")]
+    pub data_dir: PathBuf,
+    /// Where clients are served: a list of http:// and https:// URLs with IP addresses.
+    #[arg(long, env = "ETCD_LISTEN_CLIENT_URLS", value_delimiter = ',', default_value = "http://localhost:2379")]
+    pub listen_client_urls: Vec<String>,
+    /// What clients are told to connect to; as served when it is not set.
+    #[arg(long, env = "ETCD_ADVERTISE_CLIENT_URLS", value_delimiter = ',')]
+    pub advertise_client_urls: Vec<String>,
+    /// Where other members are served.
+    #[arg(long, env = "ETCD_LISTEN_PEER_URLS", value_delimiter = ',', default_value = "http://localhost:2380")]
+    pub listen_peer_urls: Vec<String>,
+    /// What other members are told to connect to.
+    #[arg(long, env = "ETCD_INITIAL_ADVERTISE_PEER_URLS", value_delimiter = ',')]
+    pub initial_advertise_peer_urls: Vec<String>,
+    /// The members of a new cluster: `name=url,name=url`. Only this one, for now.
+    #[arg(long, env = "ETCD_INITIAL_CLUSTER", value_delimiter = ',')]
+    pub initial_cluster: Vec<String>,
+    /// `new`; joining an `existing` cluster is not possible yet.
+    #[arg(long, env = "ETCD_INITIAL_CLUSTER_STATE", default_value = "new")]
+    pub initial_cluster_state: String,
+    /// Accepted for etcd's sake: cluster ids are random here, so clusters cannot be mixed up.
+    #[arg(long, env = "ETCD_INITIAL_CLUSTER_TOKEN", default_value = "etcd-cluster")]
+    pub initial_cluster_token: String,
+    /// The certificate shown to clients.
+    #[arg(long, env = "ETCD_CERT_FILE")]
+    pub cert_file: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, env = "ETCD_KEY_FILE")]
+    pub key_file: Option<PathBuf>,
+    /// The authorities of clients' certificates.
+    #[arg(long, env = "ETCD_TRUSTED_CA_FILE")]
+    pub trusted_ca_file: Option<PathBuf>,
+    /// Whether a client must show a certificate.
+    #[arg(long, env = "ETCD_CLIENT_CERT_AUTH", value_parser = switch!(), num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", action = ArgAction::Set)]
+    pub client_cert_auth: bool,
+    /// The certificate shown to other members.
+    #[arg(long, env = "ETCD_PEER_CERT_FILE")]
+    pub peer_cert_file: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, env = "ETCD_PEER_KEY_FILE")]
+    pub peer_key_file: Option<PathBuf>,
+    /// The authorities of members' certificates.
+    #[arg(long, env = "ETCD_PEER_TRUSTED_CA_FILE")]
+    pub peer_trusted_ca_file: Option<PathBuf>,
+    /// Whether a member must show a certificate.
+    #[arg(long, env = "ETCD_PEER_CLIENT_CERT_AUTH", value_parser = switch!(), num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", action = ArgAction::Set)]
+    pub peer_client_cert_auth: bool,
+    /// Where /metrics, /health, /livez and /readyz are served besides the client URLs.
+    #[arg(long, env = "ETCD_LISTEN_METRICS_URLS", value_delimiter = ',')]
+    pub listen_metrics_urls: Vec<String>,
+    /// Bytes of live data above which writes are refused. 0: two gibibytes; negative: no limit.
+    #[arg(long, env = "ETCD_QUOTA_BACKEND_BYTES", default_value_t = 0, allow_negative_numbers = true)]
+    pub quota_backend_bytes: i64,
+    /// The largest request.
+    #[arg(long, env = "ETCD_MAX_REQUEST_BYTES", default_value_t = 1_572_864)]
+    pub max_request_bytes: usize,
+    /// The most operations in a transaction.
+    #[arg(long, env = "ETCD_MAX_TXN_OPS", default_value_t = 128)]
+    pub max_txn_ops: usize,
+    /// Milliseconds between heartbeats of a leader.
+    #[arg(long, env = "ETCD_HEARTBEAT_INTERVAL", default_value_t = 100)]
+    pub heartbeat_interval: u64,
+    /// Milliseconds without a leader after which an election begins.
+    #[arg(long, env = "ETCD_ELECTION_TIMEOUT", default_value_t = 1000)]
+    pub election_timeout: u64,
+    /// Applied entries after which the state is flushed and the log may be shortened.
+    #[arg(long, env = "ETCD_SNAPSHOT_COUNT", default_value_t = 10_000)]
+    pub snapshot_count: u64,
+    /// How long an idle watcher waits until it is told of progress, as Go writes durations.
+    #[arg(
+        long,
+        env = "ETCD_WATCH_PROGRESS_NOTIFY_INTERVAL",
+        alias = "experimental-watch-progress-notify-interval",
+        default_value = "10m"
+    )]
+    pub watch_progress_notify_interval: String,
+    /// `debug`, `info`, `warn` or `error`; the variable `ORLOP_LOG` says more.
+    #[arg(long, env = "ETCD_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+    /// Accepted for etcd's sake.
+    #[arg(long, env = "ETCD_LOGGER", default_value = "zap", hide = true)]
+    pub logger: String,
+    /// Accepted for etcd's sake: logs go to standard error.
+    #[arg(long, env = "ETCD_LOG_OUTPUTS", value_delimiter = ',', hide = true)]
+    pub log_outputs: Vec<String>,
+}

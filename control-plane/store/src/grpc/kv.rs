@@ -1,0 +1,204 @@
+//! Keys and values.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use proto::etcdserverpb::{
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest,
+};
+use proto::raw::kv_server::Kv;
+use proto::raw::response_op::Response as Answer;
+use proto::raw::{DeleteRangeResponse, PutResponse, RangeResponse, RangeStreamResponse, TxnResponse};
+use proto::store::command::Op;
+use store_core::apply::Reply;
+use store_core::range::{self, At};
+use store_core::record::State;
+use store_core::{Failure, KeyRange, Refusal, Revision, check, txn};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::{Service, blocking, failed, mismatched, refused};
+use crate::alarms::{put_cost, txn_cost};
+use crate::node::Node;
+
+/// Bytes of one part of a streamed range.
+const PART_BYTES: usize = 512 << 10;
+/// Parts that may wait for the client. With the size of a part: the memory a streamed range takes.
+const PARTS: usize = 2;
+
+/// Reads a range on the spot when it is a single key, else away from the tasks that serve connections.
+async fn read(node: &Arc<Node>, request: RangeRequest) -> Result<RangeResponse, Status> {
+    let answer = |node: &Node, request: &RangeRequest| {
+        node.database.read(|view| range::range(view, &State::load(view)?, request))
+    };
+    let result = if request.range_end.is_empty() {
+        answer(node, &request)
+    } else {
+        let node = Arc::clone(node);
+        blocking(move || answer(&node, &request)).await?
+    };
+    result.map_err(failed)
+}
+
+#[tonic::async_trait]
+impl Kv for Service {
+    async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
+        let (node, request) = (&self.0, request.into_inner());
+        check::range(&request).map_err(refused)?;
+        node.alarms.check_corrupt().map_err(refused)?;
+        if !request.serializable {
+            node.barrier().await.map_err(refused)?;
+        }
+        let mut answer = read(node, request).await?;
+        node.metrics.ranges.fetch_add(1, Ordering::Relaxed);
+        node.complete(&mut answer.header);
+        Ok(Response::new(answer))
+    }
+
+    type RangeStreamStream = ReceiverStream<Result<RangeStreamResponse, Status>>;
+
+    async fn range_stream(&self, request: Request<RangeRequest>) -> Result<Response<Self::RangeStreamStream>, Status> {
+        let (node, request) = (Arc::clone(&self.0), request.into_inner());
+        check::range_stream(&request).map_err(refused)?;
+        node.alarms.check_corrupt().map_err(refused)?;
+        if !request.serializable {
+            node.barrier().await.map_err(refused)?;
+        }
+        node.metrics.ranges.fetch_add(1, Ordering::Relaxed);
+        let (parts, queue) = mpsc::channel(PARTS);
+        tokio::task::spawn_blocking(move || {
+            if let Err(status) = stream(&node, &request, &parts) {
+                // A client that is gone does not mind.
+                drop(parts.blocking_send(Err(status)));
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(queue)))
+    }
+
+    async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        let (node, request) = (&self.0, request.into_inner());
+        check::put(&request).map_err(refused)?;
+        node.check_space(put_cost(request.key.len(), request.value.len())).await.map_err(refused)?;
+        match node.propose(Op::Put(request)).await.map_err(refused)? {
+            Reply::Put(mut answer) => {
+                node.metrics.puts.fetch_add(1, Ordering::Relaxed);
+                node.complete(&mut answer.header);
+                Ok(Response::new(answer))
+            }
+            other => Err(mismatched(&other)),
+        }
+    }
+
+    async fn delete_range(
+        &self,
+        request: Request<DeleteRangeRequest>,
+    ) -> Result<Response<DeleteRangeResponse>, Status> {
+        let (node, request) = (&self.0, request.into_inner());
+        check::delete_range(&request).map_err(refused)?;
+        node.alarms.check_corrupt().map_err(refused)?;
+        match node.propose(Op::DeleteRange(request)).await.map_err(refused)? {
+            Reply::DeleteRange(mut answer) => {
+                node.complete(&mut answer.header);
+                Ok(Response::new(answer))
+            }
+            other => Err(mismatched(&other)),
+        }
+    }
+
+    async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        let (node, request) = (&self.0, request.into_inner());
+        check::txn(&request, node.config.max_txn_ops).map_err(refused)?;
+        let mut answer = if txn::is_read_only(&request) {
+            node.alarms.check_corrupt().map_err(refused)?;
+            if !txn::is_serializable(&request) {
+                node.barrier().await.map_err(refused)?;
+            }
+            let reader = Arc::clone(node);
+            let read = move || reader.database.read(|view| txn::read(view, &State::load(view)?, &request));
+            blocking(read).await?.map_err(failed)?
+        } else {
+            node.check_space(txn_cost(&request)).await.map_err(refused)?;
+            match node.propose(Op::Txn(request)).await.map_err(refused)? {
+                Reply::Txn(answer) => {
+                    let puts = answer.responses.iter();
+                    let puts = puts.filter(|op| matches!(op.response, Some(Answer::ResponsePut(_)))).count();
+                    node.metrics.puts.fetch_add(puts as u64, Ordering::Relaxed);
+                    answer
+                }
+                other => return Err(mismatched(&other)),
+            }
+        };
+        node.metrics.txns.fetch_add(1, Ordering::Relaxed);
+        node.complete(&mut answer.header);
+        Ok(Response::new(answer))
+    }
+
+    async fn compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {
+        let (node, request) = (&self.0, request.into_inner());
+        node.alarms.check_corrupt().map_err(refused)?;
+        match node.propose(Op::Compact(request)).await.map_err(refused)? {
+            Reply::Compact(mut answer) => {
+                if request.physical {
+                    remove_for_good(node, Revision(request.revision)).await?;
+                }
+                node.complete(&mut answer.header);
+                Ok(Response::new(answer))
+            }
+            other => Err(mismatched(&other)),
+        }
+    }
+}
+
+/// Waits until what was compacted is removed, and the removal is on disk.
+async fn remove_for_good(node: &Arc<Node>, revision: Revision) -> Result<(), Status> {
+    let lost = |error: std::io::Error| {
+        tracing::error!(%error, "a compaction could not be finished");
+        refused(Refusal::Stopped)
+    };
+    node.compactor.removed(revision).await.map_err(lost)?;
+    let database = Arc::clone(&node.database);
+    blocking(move || database.flush()).await?.map_err(lost)
+}
+
+/// Sends a range in parts, all of one moment. Only the last has header, more and count.
+fn stream(
+    node: &Node,
+    request: &RangeRequest,
+    parts: &mpsc::Sender<Result<RangeStreamResponse, Status>>,
+) -> Result<(), Status> {
+    let part = |answer| Ok(RangeStreamResponse { range_response: Some(answer) });
+    let last = node.database.read(|view| {
+        let state = State::load(view)?;
+        let at = At::requested(request.revision, &state)?;
+        let mut keys = Some(KeyRange::new(request.key.clone(), &request.range_end));
+        if request.count_only {
+            let mut answer = range::range_at(view, at, request)?;
+            answer.header = Some(node.header(state.revision));
+            return Ok::<_, Failure>(Some(answer));
+        }
+        let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+        let mut sent = 0;
+        loop {
+            let Some(rest) = keys.take().filter(|_| sent < limit) else { break };
+            let page = range::page(view, at, &rest, limit - sent, PART_BYTES, request.keys_only)?;
+            sent += page.pairs.len();
+            keys = page.next;
+            if keys.is_none() || sent >= limit {
+                let behind = keys.as_ref().map_or(Ok(0), |keys| range::count(view, at, keys))?;
+                let header = Some(node.header(state.revision));
+                let count = sent as i64 + behind;
+                return Ok(Some(RangeResponse { header, kvs: page.pairs, more: behind > 0, count }));
+            }
+            let answer = RangeResponse { kvs: page.pairs, ..RangeResponse::default() };
+            if parts.blocking_send(part(answer)).is_err() {
+                return Ok(None); // the client went away
+            }
+        }
+        Ok(None)
+    });
+    if let Some(answer) = last.map_err(failed)? {
+        drop(parts.blocking_send(part(answer)));
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Looking after a member.
+
+use std::sync::Arc;
+
+use proto::etcdserverpb::alarm_request::AlarmAction;
+use proto::etcdserverpb::maintenance_server::Maintenance;
+use proto::etcdserverpb::{
+    AlarmMember, AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeInfo, DowngradeRequest,
+    DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse,
+    SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
+};
+use proto::store::command::Op;
+use store_core::apply::Reply;
+use store_core::hash::hash_kv;
+use store_core::record::{State, alarms};
+use store_core::{Refusal, Revision};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::{Service, blocking, broken, failed, mismatched, not_yet, refused};
+use crate::{STORAGE_VERSION, VERSION};
+
+fn unmeasured(error: &std::io::Error) -> Status {
+    tracing::error!(%error, "the size of the state could not be measured");
+    Status::internal("etcdserver: the size of the state could not be measured")
+}
+
+#[tonic::async_trait]
+impl Maintenance for Service {
+    async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
+        let (node, request) = (&self.0, request.into_inner());
+        match node.propose(Op::Alarm(request)).await.map_err(refused)? {
+            Reply::Alarm(mut answer) => {
+                if request.action() != AlarmAction::Get {
+                    tracing::info!(?request, "alarms were changed");
+                }
+                node.complete(&mut answer.header);
+                Ok(Response::new(answer))
+            }
+            other => Err(mismatched(&other)),
+        }
+    }
+
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let node = &self.0;
+        let standing = node.standing();
+        let (all, in_use) = node.database.size().map_err(|error| unmeasured(&error))?;
+        let mut errors = Vec::new();
+        if standing.leader.is_none() {
+            errors.push(Refusal::NoLeader.to_string());
+        }
+        let raised = node.database.read(alarms).map_err(|fault| broken(&fault))?;
+        for (member_id, alarm) in raised {
+            let name = AlarmMember { member_id, alarm }.alarm().as_str_name();
+            errors.push(format!("memberID:{member_id} alarm:{name} "));
+        }
+        Ok(Response::new(StatusResponse {
+            header: Some(node.header(node.revision())),
+            version: VERSION.to_owned(),
+            db_size: all as i64,
+            leader: standing.leader.unwrap_or(0),
+            raft_index: standing.committed,
+            raft_term: standing.term,
+            raft_applied_index: standing.applied,
+            errors,
+            db_size_in_use: in_use as i64,
+            is_learner: !standing.voters.contains(&node.identity.member_id),
+            storage_version: STORAGE_VERSION.to_owned(),
+            db_size_quota: node.config.quota.unwrap_or(0) as i64,
+            downgrade_info: Some(DowngradeInfo::default()),
+        }))
+    }
+
+    async fn defragment(&self, _: Request<DefragmentRequest>) -> Result<Response<DefragmentResponse>, Status> {
+        let database = Arc::clone(&self.0.database);
+        // Space is given back all the time; this only asks for all of it now, and nobody has to wait for it.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = database.reclaim() {
+                tracing::warn!(%error, "space could not be given back");
+            }
+        });
+        Ok(Response::new(DefragmentResponse { header: Some(self.0.header(Revision(0))) }))
+    }
+
+    async fn hash(&self, _: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        Err(not_yet("the hash of the whole state (ask for HashKV)"))
+    }
+
+    async fn hash_kv(&self, request: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
+        let (node, revision) = (Arc::clone(&self.0), request.into_inner().revision);
+        let database = Arc::clone(&node.database);
+        let read = move || {
+            database.read(|view| {
+                let state = State::load(view)?;
+                hash_kv(view, &state, revision).map(|hash| (hash, state))
+            })
+        };
+        let (hash, state) = blocking(read).await?.map_err(failed)?;
+        Ok(Response::new(HashKvResponse {
+            header: Some(node.header(state.revision)),
+            hash: hash.hash,
+            compact_revision: hash.compacted.0,
+            hash_revision: hash.revision.0,
+        }))
+    }
+
+    type SnapshotStream = ReceiverStream<Result<SnapshotResponse, Status>>;
+
+    async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
+        Err(not_yet("a snapshot over the wire"))
+    }
+
+    async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
+        let standing = self.0.standing();
+        let target = request.into_inner().target_id;
+        if standing.leader == Some(target) && standing.voters.contains(&target) {
+            return Ok(Response::new(MoveLeaderResponse { header: Some(self.0.header(Revision(0))) }));
+        }
+        Err(refused(Refusal::BadLeaderTransferee))
+    }
+
+    async fn downgrade(&self, _: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {
+        Err(not_yet("a downgrade"))
+    }
+}

@@ -1,0 +1,128 @@
+//! Watch streams: requests go to the hub, each with a place in the stream's queue for its answer; what the hub puts into
+//! the queue goes to the client.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use futures::Stream;
+use proto::etcdserverpb::WatchRequest;
+use proto::etcdserverpb::watch_request::RequestUnion;
+use proto::raw::WatchResponse;
+use proto::raw::watch_server::Watch;
+use store_core::watch::{Message, Spec, StreamId, WatchId};
+use tokio::sync::mpsc;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Service, refused};
+use crate::node::Node;
+use crate::watches::{Inbox, Notice, STREAM_QUEUE};
+
+static NEXT_STREAM: AtomicU64 = AtomicU64::new(1);
+
+#[tonic::async_trait]
+impl Watch for Service {
+    type WatchStream = Answers;
+
+    async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Answers>, Status> {
+        let node = Arc::clone(&self.0);
+        let needs_leader = request.metadata().get("hasleader").is_some_and(|value| value == "true");
+        if needs_leader && node.standing().leader.is_none() {
+            return Err(refused(store_core::Refusal::NoLeader));
+        }
+        let stream = StreamId(NEXT_STREAM.fetch_add(1, Ordering::Relaxed));
+        let (queue, messages) = mpsc::channel(STREAM_QUEUE);
+        let stopped = |_| refused(store_core::Refusal::Stopped);
+        node.watches.send(Notice::Open { stream, queue: queue.clone() }).await.map_err(stopped)?;
+        let listening = tokio::spawn(listen(request.into_inner(), stream, queue, node.watches.clone()));
+        Ok(Response::new(Answers {
+            node,
+            messages,
+            _guard: Guard { stream, inbox: self.0.watches.clone(), listening },
+        }))
+    }
+}
+
+/// Takes the client's requests until it stops sending; the stream goes on without it then.
+async fn listen(mut requests: Streaming<WatchRequest>, stream: StreamId, queue: mpsc::Sender<Message>, inbox: Inbox) {
+    while let Ok(Some(request)) = requests.message().await {
+        let Some(request) = request.request_union else { continue };
+        // A client that asks but does not read waits here.
+        let Ok(place) = queue.clone().reserve_owned().await else { return };
+        let notice = match request {
+            RequestUnion::CreateRequest(request) => {
+                Notice::Create { stream, id: request.watch_id, spec: Spec::new(&request), place }
+            }
+            RequestUnion::CancelRequest(request) => Notice::Cancel { stream, watch: WatchId(request.watch_id), place },
+            RequestUnion::ProgressRequest(_) => Notice::Progress { stream, place },
+        };
+        if inbox.send(notice).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What a stream's client is sent.
+pub(crate) struct Answers {
+    node: Arc<Node>,
+    messages: mpsc::Receiver<Message>,
+    _guard: Guard,
+}
+
+/// Tells the hub that a stream is over.
+struct Guard {
+    stream: StreamId,
+    inbox: Inbox,
+    listening: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.listening.abort();
+        let notice = Notice::Close { stream: self.stream };
+        if let Err(mpsc::error::TrySendError::Full(notice)) = self.inbox.try_send(notice) {
+            let inbox = self.inbox.clone();
+            tokio::spawn(async move { drop(inbox.send(notice).await) });
+        }
+    }
+}
+
+impl Stream for Answers {
+    type Item = Result<WatchResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let message = std::task::ready!(self.messages.poll_recv(context));
+        Poll::Ready(message.map(|message| Ok(answer(&self.node, message))))
+    }
+}
+
+fn answer(node: &Node, message: Message) -> WatchResponse {
+    match message {
+        Message::Created { watch, revision, invalid } => WatchResponse {
+            header: Some(node.header(revision)),
+            watch_id: watch.0,
+            created: true,
+            canceled: invalid.is_some(),
+            cancel_reason: invalid.map(|invalid| invalid.to_string()).unwrap_or_default(),
+            ..WatchResponse::default()
+        },
+        Message::Events { watch, revision, events, fragment } => WatchResponse {
+            header: Some(node.header(revision)),
+            watch_id: watch.0,
+            fragment,
+            events,
+            ..WatchResponse::default()
+        },
+        Message::Progress { watch, revision } => {
+            WatchResponse { header: Some(node.header(revision)), watch_id: watch.0, ..WatchResponse::default() }
+        }
+        Message::Canceled { watch, revision, compacted } => WatchResponse {
+            header: Some(node.header(revision)),
+            watch_id: watch.0,
+            canceled: true,
+            compact_revision: compacted.map_or(0, |compacted| compacted.0),
+            ..WatchResponse::default()
+        },
+    }
+}

@@ -1,0 +1,312 @@
+//! The replicated log on disk: a RocksDB of its own, whose write-ahead log gets one fdatasync per batch.
+//!
+//! `append` only puts entries into the memory tail, where they can be read at once, and into the queue of the
+//! [writer](writer), which makes them durable. Votes, truncations and purges go through the same queue, so nothing later
+//! becomes durable before something earlier.
+
+mod tail;
+mod writer;
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
+use openraft::{LogState, OptionalSend};
+use prost::Message;
+use proto::store::Identity;
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, ReadOptions, WriteOptions};
+use tokio::sync::{mpsc, oneshot};
+
+use super::codec;
+use super::{Entry, LogId, Types, Vote};
+use crate::metrics::Metrics;
+use crate::poison::Poison;
+use tail::Tail;
+use writer::Job;
+
+const LOG: &str = "log";
+const META: &str = "meta";
+const VOTE: &[u8] = b"vote";
+const PURGED: &[u8] = b"purged";
+const COMMITTED: &[u8] = b"committed";
+const IDENTITY: &[u8] = b"identity";
+
+/// How many writes may wait for the disk. `RaftCore` waits (without blocking a thread) when it is full.
+const QUEUE: usize = 4096;
+
+/// The log. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+    jobs: mpsc::Sender<Job>,
+}
+
+/// What the log, its readers and its writer share.
+struct Shared {
+    db: DB,
+    memory: Mutex<Memory>,
+    poison: Poison,
+    metrics: Arc<Metrics>,
+}
+
+/// What is known without asking the disk.
+struct Memory {
+    vote: Option<Vote>,
+    purged: Option<LogId>,
+    last: Option<LogId>,
+    tail: Tail,
+    /// Not worth a write of its own: it goes with the next batch.
+    committed: Option<LogId>,
+}
+
+impl Shared {
+    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
+        // A panic while it was held cannot leave it half changed: every change is a single assignment or push.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn family(&self, name: &str) -> io::Result<&ColumnFamily> {
+        self.db.cf_handle(name).ok_or_else(|| io::Error::other("the log has lost a column family"))
+    }
+
+    fn meta(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        self.db.get_cf(self.family(META)?, key).map_err(io::Error::other)
+    }
+
+    /// Reads entries from the disk; stops at the first gap.
+    fn stored(&self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        if start >= end {
+            return Ok(entries);
+        }
+        let mut options = ReadOptions::default();
+        // Purged entries lie in front of the range, hidden by a range tombstone that is slow to walk over.
+        options.set_iterate_lower_bound(start.to_be_bytes());
+        options.set_iterate_upper_bound(end.to_be_bytes());
+        let from = start.to_be_bytes();
+        let walk = self.db.iterator_cf_opt(self.family(LOG)?, options, IteratorMode::From(&from, Direction::Forward));
+        for item in walk {
+            let (key, value) = item.map_err(io::Error::other)?;
+            let index = index(&key)?;
+            entries.push(codec::decode_entry(&Bytes::from(value.into_vec()), index)?);
+        }
+        Ok(entries)
+    }
+}
+
+fn index(key: &[u8]) -> io::Result<u64> {
+    let bytes = key.try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "malformed key in the log"))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_paranoid_checks(true);
+    options.set_use_fsync(false); // fdatasync
+    // A file whose blocks exist needs no metadata write with each sync.
+    options.set_recycle_log_file_num(4);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_max_total_wal_size(64 << 20);
+    options.set_max_open_files(128);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(1 << 20);
+    options.set_log_level(rocksdb::LogLevel::Warn);
+    options.set_max_background_jobs(2);
+    options
+}
+
+fn family_options(write_buffer: usize) -> Options {
+    let mut options = Options::default();
+    options.set_write_buffer_size(write_buffer);
+    options.set_max_write_buffer_number(4);
+    // Entries are purged in order and read rarely: rewriting them early gains nothing.
+    options.set_level_zero_file_num_compaction_trigger(8);
+    options.set_level_zero_slowdown_writes_trigger(32);
+    options.set_level_zero_stop_writes_trigger(64);
+    options.set_arena_block_size(512 << 10);
+    let mut table = rocksdb::BlockBasedOptions::default();
+    table.set_block_cache(&rocksdb::Cache::new_lru_cache(2 << 20));
+    options.set_block_based_table_factory(&table);
+    options
+}
+
+impl Log {
+    /// Opens the log in `folder`, making it if it is not there, and starts its writer thread.
+    pub fn open(folder: &Path, poison: Poison, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let families = [
+            ColumnFamilyDescriptor::new(LOG, family_options(16 << 20)),
+            ColumnFamilyDescriptor::new(META, family_options(1 << 20)),
+        ];
+        let db = DB::open_cf_descriptors(&options(), folder, families).map_err(io::Error::other)?;
+        let memory = Memory { vote: None, purged: None, last: None, tail: Tail::default(), committed: None };
+        let shared = Shared { db, memory: Mutex::new(memory), poison, metrics };
+        let vote = shared.meta(VOTE)?.map(|bytes| codec::decode_vote(&bytes)).transpose()?;
+        let purged = shared.meta(PURGED)?.map(|bytes| codec::decode_log_id(&bytes)).transpose()?;
+        let last = {
+            let mut options = ReadOptions::default();
+            options.set_iterate_lower_bound(purged.map_or(0, |id| id.index + 1).to_be_bytes());
+            let mut walk = shared.db.iterator_cf_opt(shared.family(LOG)?, options, IteratorMode::End);
+            match walk.next().transpose().map_err(io::Error::other)? {
+                Some((key, value)) => {
+                    let index = index(&key)?;
+                    Some(codec::decode_entry(&Bytes::from(value.into_vec()), index)?.log_id)
+                }
+                None => purged,
+            }
+        };
+        {
+            let mut memory = shared.memory();
+            (memory.vote, memory.purged, memory.last) = (vote, purged, last);
+            memory.tail = Tail::behind(last.map(|id| id.index));
+        }
+        let shared = Arc::new(shared);
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        writer::start(Arc::clone(&shared), queue)?;
+        Ok(Self { shared, jobs })
+    }
+
+    /// Who this member is; `None` before [`Self::set_identity`].
+    pub fn identity(&self) -> io::Result<Option<Identity>> {
+        let bytes = self.shared.meta(IDENTITY)?;
+        bytes.map(|bytes| Identity::decode(&bytes[..]).map_err(io::Error::other)).transpose()
+    }
+
+    /// Writes down who this member is; durable on return. For a new, empty log only.
+    pub fn set_identity(&self, identity: &Identity) -> io::Result<()> {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        let family = self.shared.family(META)?;
+        self.shared.db.put_cf_opt(family, IDENTITY, identity.encode_to_vec(), &options).map_err(io::Error::other)
+    }
+
+    /// Everything queued before is durable on return.
+    pub async fn sync(&self) -> io::Result<()> {
+        self.write(Job::Sync).await
+    }
+
+    /// Queues a write and waits until it is durable.
+    async fn write(&self, job: impl FnOnce(writer::Done) -> Job) -> io::Result<()> {
+        self.shared.poison.check()?;
+        let (done, result) = oneshot::channel();
+        let gone = || io::Error::other("the writer of the log is gone");
+        self.jobs.send(job(done)).await.map_err(|_| gone())?;
+        result.await.map_err(|_| gone())?
+    }
+
+    fn read<RB: RangeBounds<u64>>(&self, range: &RB) -> io::Result<Vec<Entry>> {
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(start) => start.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(end) => end.saturating_add(1),
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => u64::MAX,
+        };
+        let (recent, stored_end, start) = {
+            let memory = self.shared.memory();
+            let start = start.max(memory.purged.map_or(0, |id| id.index + 1));
+            let first = memory.tail.first();
+            (memory.tail.range(start, end), end.min(first), start)
+        };
+        // What is not in the tail is on the disk: the tail lets go of durable entries only.
+        let mut entries = self.shared.stored(start, stored_end)?;
+        entries.extend(recent);
+        Ok(entries)
+    }
+}
+
+impl RaftLogReader<Types> for Log {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> io::Result<Vec<Entry>> {
+        self.read(&range)
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(self.shared.memory().vote)
+    }
+}
+
+impl RaftLogStorage<Types> for Log {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
+        let memory = self.shared.memory();
+        Ok(LogState { last_purged_log_id: memory.purged, last_log_id: memory.last })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let record = codec::encode_vote(vote);
+        self.write(|done| Job::Vote { record, done }).await?;
+        self.shared.memory().vote = Some(*vote);
+        Ok(())
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        self.shared.memory().committed = committed;
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        if let Some(committed) = self.shared.memory().committed {
+            return Ok(Some(committed));
+        }
+        self.shared.meta(COMMITTED)?.map(|bytes| codec::decode_log_id(&bytes)).transpose()
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        self.shared.poison.check()?;
+        let records = {
+            let mut memory = self.shared.memory();
+            let mut records = Vec::new();
+            for entry in entries {
+                let record = codec::encode_entry(&entry);
+                memory.last = Some(entry.log_id);
+                records.push((entry.log_id.index, record.clone()));
+                memory.tail.push(entry, record.len());
+            }
+            records
+        };
+        self.jobs
+            .send(Job::Append { records, done: callback })
+            .await
+            .map_err(|_| io::Error::other("the writer of the log is gone"))
+    }
+
+    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
+        let from = last_log_id.map_or(0, |id| id.index + 1);
+        {
+            let mut memory = self.shared.memory();
+            memory.tail.truncate(from);
+            memory.last = memory.last.min(last_log_id);
+        }
+        self.write(|done| Job::Truncate { from, done }).await
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
+        {
+            let mut memory = self.shared.memory();
+            memory.tail.purge(log_id.index + 1);
+            memory.purged = memory.purged.max(Some(log_id));
+            memory.last = memory.last.max(Some(log_id));
+        }
+        self.write(|done| Job::Purge { upto: log_id, done }).await
+    }
+}

@@ -1,0 +1,280 @@
+//! The state machine: committed entries become changes of the database, one batch at a time, on a thread of its own.
+//!
+//! The database has no write-ahead log. What counts as a snapshot is therefore what is flushed: [`Builder`] flushes and
+//! reports the last entry that was applied before it began, and only up to there may the log be purged.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::{Stream, StreamExt};
+use openraft::entry::RaftEntry;
+use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
+use openraft::{EntryPayload, OptionalSend};
+use prost::Message;
+use proto::store::Command;
+use store_core::apply::{Reply, apply};
+use store_core::overlay::Write;
+use store_core::record::State;
+use store_core::{Overlay, Space, View};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{LogId, StoredMembership, Types, codec};
+use crate::database::Database;
+use crate::poison::Poison;
+
+const APPLIED: &[u8] = b"applied";
+const MEMBERSHIP: &[u8] = b"membership";
+
+/// Entries applied in one batch of the database. Larger: fewer writes, but answers of the first ones wait for the last.
+const BATCH: usize = 512;
+
+/// Hears of everything that is applied, in order, before anybody is answered. Called on the apply thread.
+pub trait Listener: Send + 'static {
+    /// A batch was applied: the state stands at `state`.
+    fn applied(&mut self, batch: Applied, state: State);
+    /// The state was replaced as a whole.
+    fn replaced(&mut self, state: State);
+}
+
+/// What a batch did.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// What watchers are told.
+    pub events: Vec<store_core::record::Event>,
+    /// What happened to leases.
+    pub leases: Vec<store_core::apply::LeaseChange>,
+    /// The set of alarms changed.
+    pub alarms_changed: bool,
+}
+
+/// The state machine's handle for openraft.
+pub struct Machine {
+    database: Arc<Database>,
+    jobs: mpsc::Sender<Job>,
+    checkpoints: Arc<AtomicU64>,
+    /// The newest snapshot that was made or taken over since the start.
+    described: Arc<std::sync::Mutex<Option<SnapshotMetaOf<Types>>>>,
+}
+
+enum Job {
+    Apply { entries: Vec<EntryResponder<Types>>, done: oneshot::Sender<io::Result<()>> },
+    Replace { image: Image, done: oneshot::Sender<io::Result<()>> },
+}
+
+impl Machine {
+    /// Starts the apply thread over `database`.
+    pub fn start(database: Arc<Database>, poison: Poison, listener: impl Listener) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel(4);
+        let worker = Worker { database: Arc::clone(&database), poison, listener };
+        std::thread::Builder::new().name("apply".to_owned()).spawn(move || worker.run(queue))?;
+        Ok(Self { database, jobs, checkpoints: Arc::default(), described: Arc::default() })
+    }
+
+    async fn job(&self, job: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Job) -> io::Result<()> {
+        let gone = || io::Error::other("the apply thread is gone");
+        let (done, result) = oneshot::channel();
+        self.jobs.send(job(done)).await.map_err(|_| gone())?;
+        result.await.map_err(|_| gone())?
+    }
+
+    fn builder(&self) -> Builder {
+        Builder { database: Arc::clone(&self.database), described: Arc::clone(&self.described) }
+    }
+}
+
+/// The last applied entry and the membership, as a view has them.
+fn standing(view: &dyn View) -> io::Result<(Option<LogId>, StoredMembership)> {
+    let get = |key| view.get(Space::Meta, key).map_err(io::Error::other);
+    let applied = get(APPLIED)?.map(|bytes| codec::decode_log_id(&bytes)).transpose()?;
+    let membership = get(MEMBERSHIP)?.map(|bytes| codec::decode_stored_membership(&bytes)).transpose()?;
+    Ok((applied, membership.unwrap_or_default()))
+}
+
+fn meta(view: &dyn View) -> io::Result<SnapshotMetaOf<Types>> {
+    let (last_log_id, last_membership) = standing(view)?;
+    Ok(SnapshotMetaOf::<Types> { last_log_id, last_membership })
+}
+
+impl RaftStateMachine<Types> for Machine {
+    type SnapshotData = Image;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        self.database.read(standing)
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + OptionalSend,
+    {
+        let mut batch = Vec::new();
+        while let Some(entry) = entries.next().await {
+            batch.push(entry?);
+            if batch.len() >= BATCH {
+                let entries = std::mem::take(&mut batch);
+                self.job(|done| Job::Apply { entries, done }).await?;
+            }
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.job(|done| Job::Apply { entries: batch, done }).await
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        self.builder()
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMetaOf<Types>, image: Image) -> io::Result<()> {
+        self.job(|done| Job::Replace { image, done }).await?;
+        let (applied, _) = self.database.read(standing)?;
+        if applied != meta.last_log_id {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a snapshot holds another state than it says"));
+        }
+        *lock(&self.described) = Some(meta.clone());
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<Types, Image>>> {
+        if lock(&self.described).is_none() {
+            return Ok(None);
+        }
+        // Nothing is applied meanwhile: openraft calls this from the task that also applies.
+        let meta = self.database.read(meta)?;
+        let folder = self.database.checkpoint_folder();
+        std::fs::create_dir_all(&folder)?;
+        let folder = folder.join(self.checkpoints.fetch_add(1, Ordering::Relaxed).to_string());
+        self.database.checkpoint(&folder)?;
+        *lock(&self.described) = Some(meta.clone());
+        Ok(Some(openraft::Snapshot { meta, snapshot: Image::Taken(Folder(folder)) }))
+    }
+}
+
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// What a snapshot is made of.
+#[derive(Debug)]
+pub enum Image {
+    /// The flushed database itself: good for purging the log, nothing to send.
+    Described,
+    /// A checkpoint, which is removed when nobody needs it any more.
+    Taken(Folder),
+}
+
+/// A folder that goes when its owner does.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // It is gone already when it became the state; what else fails is cleared away at the next start.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Makes a snapshot: flushes the database.
+pub struct Builder {
+    database: Arc<Database>,
+    described: Arc<std::sync::Mutex<Option<SnapshotMetaOf<Types>>>>,
+}
+
+impl RaftSnapshotBuilder<Types> for Builder {
+    type SnapshotData = Image;
+
+    async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<Types, Image>> {
+        let database = Arc::clone(&self.database);
+        let flushed = tokio::task::spawn_blocking(move || {
+            let meta = database.read(meta)?;
+            database.flush()?;
+            Ok::<_, io::Error>(meta)
+        });
+        let meta = flushed.await.map_err(io::Error::other)??;
+        *lock(&self.described) = Some(meta.clone());
+        Ok(openraft::Snapshot { meta, snapshot: Image::Described })
+    }
+}
+
+/// The apply thread.
+struct Worker<L> {
+    database: Arc<Database>,
+    poison: Poison,
+    listener: L,
+}
+
+impl<L: Listener> Worker<L> {
+    fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        while let Some(job) = queue.blocking_recv() {
+            let (result, done) = match job {
+                Job::Apply { entries, done } => (self.poison.check().and_then(|()| self.apply(entries)), done),
+                Job::Replace { image, done } => (self.poison.check().and_then(|()| self.replace(&image)), done),
+            };
+            if let Err(error) = &result {
+                self.poison.spread(format!("the state cannot be written: {error}"));
+            }
+            drop(done.send(result));
+        }
+    }
+
+    fn apply(&mut self, entries: Vec<EntryResponder<Types>>) -> io::Result<()> {
+        let mut answers = Vec::with_capacity(entries.len());
+        let (applied, state, writes) =
+            self.database.read_newest(|view| change(view, entries, &mut answers).map_err(io::Error::other))?;
+        self.database.write(writes)?;
+        self.listener.applied(applied, state);
+        for (responder, reply) in answers {
+            responder.send(reply);
+        }
+        Ok(())
+    }
+
+    fn replace(&mut self, image: &Image) -> io::Result<()> {
+        let Image::Taken(folder) = image else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a described snapshot holds nothing to take over"));
+        };
+        self.database.replace(&folder.0)?;
+        self.listener.replaced(self.database.read(State::load).map_err(io::Error::other)?);
+        Ok(())
+    }
+}
+
+type Answers = Vec<(ApplyResponder<Types>, Reply)>;
+
+/// Applies entries to an overlay; nothing is written or answered yet.
+fn change(
+    view: &dyn View,
+    entries: Vec<EntryResponder<Types>>,
+    answers: &mut Answers,
+) -> Result<(Applied, State, Vec<Write>), Box<dyn std::error::Error + Send + Sync>> {
+    let mut state = State::load(view)?;
+    let mut overlay = Overlay::new(view);
+    let mut sum = Applied::default();
+    for (entry, responder) in entries {
+        let id = entry.log_id();
+        let reply = match entry.payload {
+            EntryPayload::Blank => Reply::Done,
+            EntryPayload::Normal(proposal) => {
+                let command = Command::decode(proposal.0)?;
+                let applied = apply(&mut overlay, &mut state, &command)?;
+                sum.events.extend(applied.events);
+                sum.leases.extend(applied.leases);
+                sum.alarms_changed |= applied.alarms_changed;
+                applied.reply
+            }
+            EntryPayload::Membership(membership) => {
+                let stored = StoredMembership::new(Some(id), membership);
+                overlay.put(Space::Meta, MEMBERSHIP, codec::encode_stored_membership(&stored));
+                Reply::Done
+            }
+        };
+        overlay.put(Space::Meta, APPLIED, codec::encode_log_id(&id));
+        answers.extend(responder.map(|responder| (responder, reply)));
+    }
+    let (key, value) = state.record();
+    overlay.put(Space::Meta, key, value);
+    Ok((sum, state, overlay.into_writes()))
+}

@@ -1,0 +1,197 @@
+//! Listeners and connections: gRPC and plain pages on one port, with or without TLS.
+
+use std::convert::Infallible;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use http::{Request, Response, header};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use mtls::{ClientAuth, Identity, Roots, Versions};
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::ServiceExt;
+
+use crate::config::{Listen, TlsFiles};
+use crate::node::Node;
+use crate::pages;
+
+/// Connections at the same time. More wait in the listener's backlog; each costs some ten kilobytes.
+const MAX_CONNECTIONS: usize = 16_384;
+/// A client that has not finished its handshake by then is dropped.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How often the certificate's files are looked at.
+const RELOAD_EVERY: Duration = Duration::from_secs(30);
+/// How long to wait after a failed accept: the usual cause is that file descriptors ran out.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// What one stream may have under way, and one connection.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// What every connection needs.
+#[derive(Clone)]
+pub struct Front {
+    node: Arc<Node>,
+    routes: Routes,
+    connections: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Front {
+    /// Serves `node` until `stopping` turns true.
+    pub fn new(node: Arc<Node>, stopping: watch::Receiver<bool>) -> Self {
+        let routes = crate::grpc::routes(&node);
+        Self { node, routes, connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)), stopping }
+    }
+
+    /// Binds an address and serves it in the background: gRPC and pages, or pages only.
+    pub async fn listen(&self, listen: &Listen, tls: Option<&Tls>, grpc: bool) -> io::Result<()> {
+        let listener = TcpListener::bind(listen.address).await?;
+        let address = listener.local_addr()?;
+        let tls = if listen.tls { tls.cloned() } else { None };
+        tracing::info!(%address, tls = tls.is_some(), grpc, "serving");
+        tokio::spawn(self.clone().accept(listener, tls, grpc));
+        Ok(())
+    }
+
+    async fn accept(mut self, listener: TcpListener, tls: Option<Tls>, grpc: bool) {
+        loop {
+            let Ok(place) = Arc::clone(&self.connections).acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = self.stopping.wait_for(|stopping| *stopping) => return,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    tokio::spawn(self.clone().connection(stream, tls.clone(), grpc, place));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(mut self, stream: TcpStream, tls: Option<Tls>, grpc: bool, _place: OwnedSemaphorePermit) {
+        // Small answers should not wait for more to come; without it they are only slower.
+        drop(stream.set_nodelay(true));
+        let mut stopping = self.stopping.clone();
+        let served = async {
+            match tls {
+                Some(tls) => {
+                    let acceptor = TlsAcceptor::from(tls.current());
+                    match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                        Ok(Ok(stream)) => self.serve(TokioIo::new(stream), grpc).await,
+                        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                        Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
+                    }
+                }
+                None => self.serve(TokioIo::new(stream), grpc).await,
+            }
+        };
+        tokio::select! {
+            () = served => {}
+            // Requests under way are cut off: their clients find the member gone, and go to another or come again.
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+    }
+
+    async fn serve<I>(&mut self, io: I, grpc: bool)
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_concurrent_streams(None)
+            .keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_timeout(Duration::from_secs(20));
+        let (node, routes) = (Arc::clone(&self.node), self.routes.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (node, routes) = (Arc::clone(&node), routes.clone());
+            async move {
+                let is_grpc = request
+                    .headers()
+                    .get(header::CONTENT_TYPE)
+                    .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+                let response: Result<Response<Body>, Infallible> = if is_grpc && grpc {
+                    routes.oneshot(request.map(Body::new)).await
+                } else {
+                    Ok(pages::answer(&node, &request).await.map(Body::new))
+                };
+                response
+            }
+        });
+        if let Err(error) = builder.serve_connection(io, service).await {
+            tracing::debug!(%error, "a connection ended with an error");
+        }
+    }
+}
+
+/// TLS from files, which are read again when they change: certificates are replaced without a restart.
+#[derive(Clone)]
+pub struct Tls {
+    current: Arc<RwLock<Arc<ServerConfig>>>,
+}
+
+fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, mtls::Error> {
+    let roots = Roots::load(&files.authorities)?;
+    let auth = if files.required { ClientAuth::Required(roots) } else { ClientAuth::Optional(roots) };
+    let identity = Identity::load(&files.cert, &files.key)?;
+    mtls::server_config(identity, auth, Versions::Tls12AndUp, &[b"h2", b"http/1.1"])
+}
+
+/// When the files last changed; a file that cannot be looked at counts as unchanged.
+fn changed(files: &TlsFiles) -> Vec<Option<SystemTime>> {
+    let time = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    [&files.cert, &files.key, &files.authorities].map(|path| time(path)).into()
+}
+
+impl Tls {
+    /// Reads the files, and again when they change.
+    pub fn open(files: TlsFiles) -> Result<Self, mtls::Error> {
+        let mut seen = changed(&files);
+        let tls = Self { current: Arc::new(RwLock::new(load(&files)?)) };
+        let current = Arc::downgrade(&tls.current);
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(RELOAD_EVERY);
+            loop {
+                tick.tick().await;
+                let Some(current) = current.upgrade() else { return };
+                let now = changed(&files);
+                if now == seen {
+                    continue;
+                }
+                match load(&files) {
+                    Ok(config) => {
+                        seen = now;
+                        *current.write().unwrap_or_else(PoisonError::into_inner) = config;
+                        tracing::info!("the serving certificate was read again");
+                    }
+                    // Perhaps only half of the files are there yet: the old certificate goes on meanwhile.
+                    Err(error) => {
+                        tracing::warn!(error = %chain::Chain(&error), "the new serving certificate cannot be used");
+                    }
+                }
+            }
+        });
+        Ok(tls)
+    }
+
+    fn current(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}

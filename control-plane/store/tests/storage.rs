@@ -1,0 +1,88 @@
+//! openraft's own suite for logs and state machines, and what it does not look at: that the log is there after a restart.
+
+use std::io;
+use std::sync::Arc;
+
+use openraft::errors::ErrorSource;
+use openraft::impls::BoxedErrorSource;
+use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
+use openraft::testing::log::{StoreBuilder, Suite};
+use openraft::{EntryPayload, StorageError};
+use store::database::Database;
+use store::metrics::Metrics;
+use store::poison::Poison;
+use store::raft::codec::log_id;
+use store::raft::log::Log;
+use store::raft::machine::{Applied, Listener, Machine};
+use store::raft::{Entry, Proposal, Types, Vote};
+use store_core::record::State;
+use tempfile::TempDir;
+
+struct Deaf;
+
+impl Listener for Deaf {
+    fn applied(&mut self, _: Applied, _: State) {}
+    fn replaced(&mut self, _: State) {}
+}
+
+struct Builder;
+
+fn open(folder: &TempDir) -> io::Result<Log> {
+    Log::open(&folder.path().join("raft"), Poison::default(), Arc::new(Metrics::default()))
+}
+
+impl StoreBuilder<Types, Log, Machine, TempDir> for Builder {
+    async fn build(&self) -> Result<(TempDir, Log, Machine), StorageError<Types>> {
+        let make = || {
+            let folder = tempfile::tempdir()?;
+            let log = open(&folder)?;
+            let database = Arc::new(Database::open(folder.path())?);
+            let machine = Machine::start(database, Poison::default(), Deaf)?;
+            Ok::<_, io::Error>((folder, log, machine))
+        };
+        make().map_err(|error| StorageError::read(BoxedErrorSource::from_error(&error)))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openrafts_suite_passes() {
+    Suite::test_all(Builder).await.unwrap();
+}
+
+fn entry(term: u64, index: u64, text: &'static str) -> Entry {
+    Entry { log_id: log_id(term, index), payload: EntryPayload::Normal(Proposal(text.into())) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let mut log = open(&folder).unwrap();
+        log.save_vote(&Vote::new_committed(3, 7)).await.unwrap();
+        log.blocking_append((0..20).map(|index| entry(1, index, "old"))).await.unwrap();
+        log.truncate_after(Some(log_id(1, 9))).await.unwrap();
+        log.blocking_append((10..15).map(|index| entry(3, index, "new"))).await.unwrap();
+        log.save_committed(Some(log_id(3, 12))).await.unwrap();
+        log.purge(log_id(1, 4)).await.unwrap();
+    }
+    // The writer thread holds the database until it has seen that nobody is left.
+    let mut log = loop {
+        match open(&folder) {
+            Ok(log) => break log,
+            Err(error) if error.to_string().contains("lock") => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let state = log.get_log_state().await.unwrap();
+    assert_eq!((state.last_purged_log_id, state.last_log_id), (Some(log_id(1, 4)), Some(log_id(3, 14))));
+    assert_eq!(log.read_vote().await.unwrap(), Some(Vote::new_committed(3, 7)));
+    assert_eq!(log.read_committed().await.unwrap(), Some(log_id(3, 12)));
+    let entries = log.try_get_log_entries(0..100).await.unwrap();
+    let expected: Vec<_> =
+        (5..10).map(|index| entry(1, index, "old")).chain((10..15).map(|index| entry(3, index, "new"))).collect();
+    assert_eq!(entries, expected);
+    // Read from the disk and from memory at once.
+    log.blocking_append([entry(3, 15, "newest")]).await.unwrap();
+    let entries = log.try_get_log_entries(8..16).await.unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.log_id.index).collect::<Vec<_>>(), (8..16).collect::<Vec<_>>());
+}
