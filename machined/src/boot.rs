@@ -37,8 +37,6 @@ use crate::{clock, config, credentials, disks, network, operator};
 
 /// Name of the configuration in the firmware.
 const FIRMWARE_CONFIG: &str = "opt/dev.orlop/config";
-/// How long the boot waits for an address. Without one everything starts all the same.
-const NETWORK_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the first boot waits for the right time before it makes authorities, whose certificates begin at a time.
 const TIME_PATIENCE: Duration = Duration::from_secs(2);
 /// How long open calls may take to end when machined is told to stop.
@@ -165,7 +163,8 @@ async fn storage_and_config(options: &Arc<Options>, report: &Report) -> Result<(
     if options.owns_machine() {
         arguments = KernelArguments::parse(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default());
         if !arguments.problems.is_empty() {
-            report.warn("kernel-arguments", arguments.problems.join("; "));
+            // The console has it from PID 1 already.
+            report.info("kernel-arguments", arguments.problems.join("; "));
         }
         match config::from_firmware(FIRMWARE_CONFIG, machine::MAX_BYTES + 1) {
             Ok(text) => provided = text,
@@ -234,8 +233,8 @@ async fn start_network(options: &Options, config: &MachineConfig, report: &Repor
         }
     };
     let settled = network.wait_for(|state| !state.addresses.is_empty() || !state.has_links);
-    // The conditions say what is missing; the network goes on trying.
-    let _ = tokio::time::timeout(NETWORK_PATIENCE, settled).await;
+    // Without an address everything starts all the same. The conditions say what is missing; the network goes on trying.
+    let _ = tokio::time::timeout(network::SETTLING, settled).await;
     network
 }
 
@@ -251,6 +250,7 @@ async fn follow_time(
     let servers = config.machine.time_servers.clone();
     let has_server = !clock::servers(&servers, &network.borrow()).is_empty();
     let first_boot = !state.join("pki").exists();
+    tokio::spawn(clock::keep(stamp.clone()));
     tokio::spawn(clock::follow(servers, network.clone(), stamp.clone(), report.clone(), synchronized));
     if first_boot && has_server {
         let _ = tokio::time::timeout(TIME_PATIENCE, answer.wait_for(|known| *known)).await;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use backoff::Backoff;
 use machined_core::clock::{self, Offset};
-use rsntp::{AsyncSntpClient, Config};
+use rsntp::{AsyncSntpClient, Config, SynchronizationResult};
 use rustix::time::{ClockId, Timespec, clock_settime};
 use tokio::sync::watch;
 
@@ -25,10 +25,14 @@ const BUILD: u64 = match option_env!("SOURCE_DATE_EPOCH") {
 };
 const WRITTEN: u64 = 1_795_000_000;
 
+const NTP_PORT: u16 = 123;
+
 /// How long one server may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often a good clock is checked: a quartz drifts by less than a tenth of a second in that time.
 const PERIOD: Duration = Duration::from_secs(1024);
+/// How often the time is written down.
+const STAMP_PERIOD: Duration = Duration::from_hours(1);
 /// Two tries that failed are at least this far apart, and at most [`RETRY_LAST`].
 const RETRY_FIRST: Duration = Duration::from_secs(4);
 const RETRY_LAST: Duration = Duration::from_mins(5);
@@ -53,6 +57,14 @@ impl Stamp {
         if let Err(error) = durable::write(&self.0, format!("{seconds}\n").as_bytes(), 0o644) {
             tracing::warn!(%error, "the time could not be written down");
         }
+    }
+}
+
+/// Writes down the time now and then, so that a machine without a battery does not fall back by more than an hour.
+pub(crate) async fn keep(stamp: Stamp) {
+    loop {
+        stamp.write();
+        tokio::time::sleep(STAMP_PERIOD).await;
     }
 }
 
@@ -134,18 +146,22 @@ async fn ask_any(servers: &[String], stamp: &Stamp, report: &Report) -> Result<(
 }
 
 async fn ask(server: &str) -> Result<Offset, String> {
-    let address = server.parse::<IpAddr>().ok();
-    let local: IpAddr = match address {
-        Some(IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
-        Some(IpAddr::V4(_)) | None => Ipv4Addr::UNSPECIFIED.into(),
-    };
-    let client =
-        AsyncSntpClient::with_config(Config::default().bind_address(SocketAddr::new(local, 0)).timeout(PATIENCE));
-    let result = match address {
-        Some(address) => client.synchronize(SocketAddr::new(address, 123)).await,
-        None => client.synchronize(server).await,
-    };
-    let offset = result.map_err(|error| error.to_string())?.clock_offset();
+    if let Ok(address) = server.parse::<IpAddr>() {
+        return ask_at(SocketAddr::new(address, NTP_PORT)).await;
+    }
+    let client = AsyncSntpClient::with_config(Config::default().timeout(PATIENCE));
+    client.synchronize(server).await.map_err(|error| error.to_string()).and_then(|result| offset(&result))
+}
+
+async fn ask_at(server: SocketAddr) -> Result<Offset, String> {
+    let local: IpAddr = if server.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let config = Config::default().bind_address(SocketAddr::new(local, 0)).timeout(PATIENCE);
+    let result = AsyncSntpClient::with_config(config).synchronize(server).await;
+    result.map_err(|error| error.to_string()).and_then(|result| offset(&result))
+}
+
+fn offset(result: &SynchronizationResult) -> Result<Offset, String> {
+    let offset = result.clock_offset();
     let size = offset.abs_as_std_duration().map_err(|error| error.to_string())?;
     Ok(if offset.signum() < 0 { Offset::Ahead(size) } else { Offset::Behind(size) })
 }
@@ -166,6 +182,42 @@ fn set(time: SystemTime) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Answers one request with a clock that is ahead by `ahead` seconds.
+    async fn server(socket: tokio::net::UdpSocket, ahead: u64) {
+        let mut request = [0; 48];
+        let (length, client) = socket.recv_from(&mut request).await.unwrap();
+        assert_eq!(length, 48);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        // NTP counts from 1900, in seconds and their 2^32nd parts.
+        let seconds = (now.as_secs() + 2_208_988_800 + ahead) as u32;
+        let fraction = (u64::from(now.subsec_nanos()) << 32) / 1_000_000_000;
+        let time = [seconds.to_be_bytes(), (fraction as u32).to_be_bytes()].concat();
+        let mut answer = [0; 48];
+        // Version 4, mode "server"; a primary server.
+        answer[..2].copy_from_slice(&[0x24, 1]);
+        answer[12..16].copy_from_slice(b"GPS\0");
+        answer[24..32].copy_from_slice(&request[40..48]);
+        answer[32..40].copy_from_slice(&time);
+        answer[40..48].copy_from_slice(&time);
+        socket.send_to(&answer, client).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_says_how_far_the_clock_is_off() {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let (answer, ()) = tokio::join!(ask_at(address), server(socket, 500));
+        let Ok(Offset::Behind(by)) = answer else { panic!("{answer:?}") };
+        assert!((499..=501).contains(&by.as_secs()), "{by:?}");
+    }
+
+    #[test]
+    fn configured_servers_go_before_those_of_dhcp() {
+        let network = State { time_servers: vec![[192, 0, 2, 1].into()], ..State::default() };
+        assert_eq!(servers(&[], &network), ["192.0.2.1"]);
+        assert_eq!(servers(&["time.example.net".to_owned()], &network), ["time.example.net"]);
+    }
 
     #[test]
     fn the_stamp_raises_the_floor() {

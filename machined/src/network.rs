@@ -14,6 +14,7 @@ use machined_core::dhcp::Lease;
 use machined_core::network::{self, Link, Setup};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use self::netlink::Netlink;
 use crate::report::Report;
@@ -21,6 +22,9 @@ use crate::report::Report;
 /// What failed (an address that clashes, a route whose router is not there yet) is tried again this often, in addition
 /// to every change that the kernel reports.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// For so long after the start a missing link or address is nothing to tell anyone: it is on its way.
+pub(crate) const SETTLING: Duration = Duration::from_secs(5);
 
 /// Routes of DHCP lose against routes of the configuration.
 const DHCP_METRIC: u32 = 1024;
@@ -84,6 +88,7 @@ pub(crate) async fn start(
         interfaces: HashMap::new(),
         state: watch::Sender::new(State::default()),
         nameservers: Vec::new(),
+        settled_at: Instant::now() + SETTLING,
     };
     owner.refresh().await?;
     let state = owner.state.subscribe();
@@ -111,11 +116,14 @@ struct Owner {
     interfaces: HashMap<u32, Interface>,
     state: watch::Sender<State>,
     nameservers: Vec<IpAddr>,
+    settled_at: Instant,
 }
 
 impl Owner {
     async fn run(mut self, mut inbox: mpsc::Receiver<Event>) {
         loop {
+            let now = Instant::now();
+            let retry = if now < self.settled_at { self.settled_at } else { now + RETRY };
             tokio::select! {
                 // The owner holds a sender itself, so the inbox never ends.
                 event = inbox.recv() => if let Some(event) = event { self.handle(event).await },
@@ -123,7 +131,7 @@ impl Owner {
                     self.report.error("network", "the kernel no longer reports changes of the network");
                     return;
                 },
-                () = tokio::time::sleep(RETRY) => {}
+                () = tokio::time::sleep_until(retry) => {}
             }
             if let Err(error) = self.refresh().await {
                 self.report.error("network", Chain(&error).to_string());
@@ -257,7 +265,7 @@ impl Owner {
             has_links: !interfaces.is_empty(),
             addresses,
         };
-        if state.addresses.is_empty() {
+        if state.addresses.is_empty() && Instant::now() >= self.settled_at {
             let plugged_in = interfaces.iter().any(|interface| interface.link.carrier);
             problems.push(match (interfaces.is_empty(), plugged_in) {
                 (true, _) => "the machine has no network interface".to_owned(),

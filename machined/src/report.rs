@@ -44,7 +44,7 @@ impl Report {
     /// The part is well.
     pub(crate) fn clear(&self, part: &str) {
         if self.conditions().clear(part) {
-            tracing::info!(part, "is well again");
+            tracing::info!(part, "all is well");
         }
     }
 

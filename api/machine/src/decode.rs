@@ -76,7 +76,7 @@ impl de::Error for Fault {
     }
 
     fn unknown_field(_: &str, known: &'static [&'static str]) -> Self {
-        Self::custom(format!("there is no such field; there are {}", known.join(", ")))
+        Self::custom(format!("there is no such field (known are {})", known.join(", ")))
     }
 }
 

@@ -81,7 +81,7 @@ cluster:
 ",
     );
     let wanted = [
-        "line 4: machine.hostnam: there is no such field; there are hostname, network, time, disk",
+        "line 4: machine.hostnam: there is no such field (known are hostname, network, time, disk)",
         "line 8: machine.network.interfaces[0].mtu: must be a whole number in range, is the text \"big\"",
         "line 9: machine.network.interfaces[0].addresses[0]: \"192.0.2.10\" is not an address with the length of its network, like 192.0.2.10/24",
         "line 10: machine.network.interfaces[0].routes: must be a list, is a section with fields",

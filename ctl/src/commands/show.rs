@@ -65,12 +65,13 @@ pub(crate) async fn boot(machine: Machine) -> Result<(), Error> {
 
 /// Rows of time since the kernel started, time since the step before, and the step.
 fn timeline(steps: &[BootStep]) -> Vec<Vec<String>> {
-    let mut before = 0;
-    let mut rows = vec![vec!["0 ms".to_owned(), "-".to_owned(), "kernel".to_owned()]];
+    let mut before = None;
+    let mut rows = Vec::new();
     for step in steps {
-        let after = step.uptime_ms.saturating_sub(before);
-        before = step.uptime_ms;
-        rows.push(vec![format!("{} ms", step.uptime_ms), format!("+{after} ms"), step.what.clone()]);
+        let after =
+            before.map_or_else(|| "-".to_owned(), |before| format!("+{} ms", step.uptime_ms.saturating_sub(before)));
+        before = Some(step.uptime_ms);
+        rows.push(vec![format!("{} ms", step.uptime_ms), after, step.what.clone()]);
     }
     rows
 }
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn a_step_shows_the_time_since_the_step_before() {
         let step = |uptime_ms, what: &str| BootStep { uptime_ms, what: what.into() };
-        let rows = timeline(&[step(900, "initramfs"), step(1000, "init")]);
+        let rows = timeline(&[step(0, "kernel"), step(900, "initramfs"), step(1000, "init")]);
         assert_eq!(rows[0], ["0 ms", "-", "kernel"]);
         assert_eq!(rows[1], ["900 ms", "+900 ms", "initramfs"]);
         assert_eq!(rows[2], ["1000 ms", "+100 ms", "init"]);

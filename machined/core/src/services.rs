@@ -167,13 +167,6 @@ fn apiserver_credentials(
         &authorities.etcd.issue(&client(Subject::new("kube-apiserver-etcd-client")), now)?,
     );
     credential(files, NAME, "etcd-ca.crt", authorities.etcd.cert_pem());
-    pair(
-        files,
-        NAME,
-        "front-proxy-client",
-        &authorities.front_proxy.issue(&client(Subject::new("front-proxy-client")), now)?,
-    );
-    credential(files, NAME, "front-proxy-ca.crt", authorities.front_proxy.cert_pem());
     credential(files, NAME, "service-account.key", &authorities.service_accounts.private_pem);
     credential(files, NAME, "service-account.pub", &authorities.service_accounts.public_pem);
     Ok(())
@@ -189,6 +182,13 @@ fn controller_manager_credentials(
     // The group is that of administrators until the API server knows roles of its own.
     let subject = Subject::with_organization("system:kube-controller-manager", "system:masters");
     pair(files, NAME, "client", &authorities.kubernetes.issue(&client(subject), now)?);
+    let serving = Request {
+        subject: Subject::new(NAME),
+        sans: names::of_machine(&facts.hostname, &facts.addresses),
+        usage: Usage::Server,
+        lifetime: SERVICE_LIFETIME,
+    };
+    pair(files, NAME, "serving", &authorities.kubernetes.issue(&serving, now)?);
     credential(files, NAME, "ca.crt", authorities.kubernetes.cert_pem());
     credential(files, NAME, "kubeconfig", &kubeconfig_of_files(&format!("{}/run/credentials/{NAME}", facts.root)));
     Ok(())
@@ -254,7 +254,15 @@ fn apiserver(facts: &Facts) -> Vec<String> {
 
 fn controller_manager(facts: &Facts) -> Vec<String> {
     let credentials = format!("{}/run/credentials/kube-controller-manager", facts.root);
-    vec![format!("--kubeconfig={credentials}/kubeconfig")]
+    vec![
+        format!("--kubeconfig={credentials}/kubeconfig"),
+        format!("--root-ca-file={credentials}/ca.crt"),
+        // Health and metrics are for the machine itself.
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--tls-cert-file={credentials}/serving.crt"),
+        format!("--tls-private-key-file={credentials}/serving.key"),
+        format!("--client-ca-file={credentials}/ca.crt"),
+    ]
 }
 
 #[cfg(test)]

@@ -135,12 +135,12 @@ fn run<I: AsRef<OsStr>>(tool: &'static str, args: impl IntoIterator<Item = I>) -
         .map_err(|source| Error::Run { tool, source })
 }
 
-/// What a tool printed, on one line.
+/// The first sentence of what a tool printed: what is wrong comes first, advice that nobody can follow here after it.
 fn said(output: &Output) -> String {
     let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
-    let text = String::from_utf8_lossy(&text);
-    let words: Vec<_> = text.split_whitespace().take(60).collect();
-    if words.is_empty() { output.status.to_string() } else { words.join(" ") }
+    let text = String::from_utf8_lossy(&text).split_whitespace().take(60).collect::<Vec<_>>().join(" ");
+    let sentence = text.split(". ").next().unwrap_or_default().trim_end_matches('.').replace(';', ",");
+    if sentence.is_empty() { output.status.to_string() } else { sentence }
 }
 
 #[cfg(test)]
