@@ -4,6 +4,7 @@
 //! once; and [`schemas`], the bare structure, for decoding and merging.
 
 mod schema;
+pub mod wire;
 
 use std::sync::OnceLock;
 

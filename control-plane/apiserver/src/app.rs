@@ -1,7 +1,7 @@
 //! What every request handler shares.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
 
 use apiserver_core::{Registry, Resource};
 use tokio::sync::{Semaphore, watch};
@@ -46,6 +46,8 @@ pub(crate) struct App {
     pub(crate) phase: watch::Sender<Phase>,
     /// Whether the objects a fresh server makes are there.
     pub(crate) bootstrapped: watch::Sender<bool>,
+    /// Which checks failed when a health endpoint was last asked.
+    pub(crate) unwell: Mutex<BTreeMap<&'static str, Vec<&'static str>>>,
     /// Places for reading requests.
     pub(crate) reads: Semaphore,
     /// Places for changing requests.
@@ -65,6 +67,7 @@ impl App {
             documents: Documents::new(registry.clone(), options.advertise, options.listen.port()),
             phase: watch::Sender::new(Phase::Serving),
             bootstrapped: watch::Sender::new(false),
+            unwell: Mutex::default(),
             reads: Semaphore::new(options.max_reads),
             writes: Semaphore::new(options.max_writes),
             options,

@@ -135,6 +135,8 @@ async fn endpoints(app: &Arc<App>, port: u16) -> Result<(), BootstrapError> {
         .kvs
         .iter()
         .filter_map(|kv| std::str::from_utf8(&kv.key).ok()?.strip_prefix(SERVERS)?.parse::<IpAddr>().ok())
+        // A machine without a network has no address that others could use.
+        .filter(|address| !address.is_loopback())
         .map(|address| address.to_string())
         .collect();
     let subsets = subsets(&addresses, port);

@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use apiserver_core::authorize::User;
-use apiserver_core::{Resource, Status};
+use apiserver_core::decode::Format;
+use apiserver_core::{Resource, Status, protobuf};
 use bytes::Bytes;
 use http::HeaderMap;
 use hyper::body::Incoming;
 
 use crate::http::body;
-use crate::http::negotiate::Negotiated;
+use crate::http::negotiate::{self, BodyFormat, Negotiated};
 use crate::request_info::ResourceRequest;
 
 /// A request that is authenticated, authorized and names a row.
@@ -68,6 +69,23 @@ impl Call {
             Some(incoming) => body::read(&self.headers, incoming).await,
             None => Ok(Bytes::new()),
         }
+    }
+
+    /// Reads an object of the given definition from the body: as text the core can decode, and which text that is.
+    pub(crate) async fn text(&self, definition: &str) -> Result<(Format, Bytes), Status> {
+        let format = negotiate::body(&self.headers)?;
+        let body = self.body().await?;
+        match format {
+            BodyFormat::Text(format) => Ok((format, body)),
+            BodyFormat::Protobuf if body.is_empty() => Ok((Format::Json, body)),
+            BodyFormat::Protobuf => Ok((Format::Json, protobuf::to_json(definition, &body)?.into())),
+        }
+    }
+
+    /// The definition of the body's kind: the row's own, or that of the subresource.
+    pub(crate) fn definition(&self) -> &str {
+        let subresource = self.subresource().and_then(|name| self.row.subresource(name));
+        subresource.map_or(&self.row.schema, |subresource| &subresource.schema)
     }
 
     /// Says something to the client besides the answer.

@@ -46,11 +46,13 @@ impl Check {
 }
 
 /// The checks of an endpoint. Liveness leaves the store out: a restart of this server does not bring the store back.
-fn checks(endpoint: &str) -> Option<&'static [Check]> {
+fn checks(endpoint: &str) -> Option<(&'static str, &'static [Check])> {
     match endpoint {
-        "livez" => Some(&[Check::Ping, Check::SystemObjects]),
-        "healthz" => Some(&[Check::Ping, Check::Store, Check::SystemObjects]),
-        "readyz" => Some(&[Check::Ping, Check::Store, Check::WatchCaches, Check::SystemObjects, Check::Shutdown]),
+        "livez" => Some(("livez", &[Check::Ping, Check::SystemObjects])),
+        "healthz" => Some(("healthz", &[Check::Ping, Check::Store, Check::SystemObjects])),
+        "readyz" => {
+            Some(("readyz", &[Check::Ping, Check::Store, Check::WatchCaches, Check::SystemObjects, Check::Shutdown]))
+        }
         _ => None,
     }
 }
@@ -59,7 +61,7 @@ fn checks(endpoint: &str) -> Option<&'static [Check]> {
 pub(crate) async fn serve(app: &Arc<App>, path: &str, parameters: &[(String, String)]) -> Option<Answer> {
     let path = path.strip_prefix('/')?;
     let (endpoint, single) = path.split_once('/').unwrap_or((path, ""));
-    let checks = checks(endpoint)?;
+    let (endpoint, checks) = checks(endpoint)?;
     if !single.is_empty() {
         let check = checks.iter().find(|check| check.name() == single)?;
         return Some(if passes_alive(app, endpoint, *check).await {
@@ -86,8 +88,8 @@ pub(crate) async fn serve(app: &Arc<App>, path: &str, parameters: &[(String, Str
             failed.push(name);
         }
     }
+    note(app, endpoint, &failed);
     if !failed.is_empty() {
-        tracing::info!(endpoint, ?failed, "a health check failed");
         return Some(respond::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{lines}{endpoint} check failed\n")));
     }
     Some(if query::first(parameters, "verbose").is_some() {
@@ -95,6 +97,20 @@ pub(crate) async fn serve(app: &Arc<App>, path: &str, parameters: &[(String, Str
     } else {
         respond::text(StatusCode::OK, "ok")
     })
+}
+
+/// Logs what fails when that changes, not each time somebody asks.
+fn note(app: &App, endpoint: &'static str, failed: &[&'static str]) {
+    let mut known = app.unwell.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let before = known.insert(endpoint, failed.to_vec()).unwrap_or_default();
+    if before == failed {
+        return;
+    }
+    if failed.is_empty() {
+        tracing::info!(endpoint, "all health checks pass");
+    } else {
+        tracing::warn!(endpoint, ?failed, "health checks fail");
+    }
 }
 
 /// A server that is still starting is alive: liveness takes the start-up check as passed.

@@ -254,9 +254,10 @@ impl Flags {
     }
 }
 
-/// The address of the interface that leads out of this machine; asking the kernel sends nothing.
+/// The address others reach this machine at: the one listened on or, if that says nothing, that of the interface which
+/// leads out. Asking the kernel sends nothing.
 fn default_address(bind: IpAddr) -> IpAddr {
-    if !bind.is_unspecified() {
+    if !bind.is_unspecified() && !bind.is_loopback() {
         return bind;
     }
     UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))

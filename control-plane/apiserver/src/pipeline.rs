@@ -33,7 +33,7 @@ use crate::request_info::{RequestInfo, ResourceRequest, Verb};
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// Longest path and query; far above anything a client of Kubernetes makes.
-const MAX_URI: usize = 64 << 10;
+const MAX_URI: usize = 32 << 10;
 /// Bytes of warnings in one answer; upstream cuts there too, because proxies refuse long headers.
 const MAX_WARNINGS: usize = 4 << 10;
 

@@ -11,14 +11,14 @@ pub use tests_rig as rig;
 macro_rules! on_every_store {
     ($($name:ident),* $(,)?) => {
         mod on_orlop {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 let cluster = $crate::rig::Cluster::start($crate::rig::StoreKind::Orlop).await;
                 super::$name(cluster).await;
             })*
         }
         mod on_etcd {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 let cluster = $crate::rig::Cluster::start($crate::rig::StoreKind::Etcd).await;
                 super::$name(cluster).await;

@@ -148,13 +148,13 @@ async fn names_are_made_up_when_asked_for(cluster: Cluster) {
 
 async fn yaml_goes_in_and_out(cluster: Cluster) {
     let admin = cluster.admin();
-    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\ndata:\n  k: \"on\"\n";
+    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: in-yaml\ndata:\n  k: \"on\"\n";
     let made = admin.send("POST", CONFIG_MAPS, &[("content-type", "application/yaml")], yaml).await;
     assert_eq!((made.code, made.json()["data"]["k"].clone()), (201, json!("on")), "{}", made.text());
-    let read = admin.get_as(&format!("{CONFIG_MAPS}/y"), "application/yaml").await;
+    let read = admin.get_as(&format!("{CONFIG_MAPS}/in-yaml"), "application/yaml").await;
     assert_eq!(read.header("content-type"), "application/yaml");
     assert!(read.text().contains("kind: ConfigMap"), "{}", read.text());
-    let pretty = admin.get(&format!("{CONFIG_MAPS}/y?pretty=true")).await;
+    let pretty = admin.get(&format!("{CONFIG_MAPS}/in-yaml?pretty=true")).await;
     assert!(pretty.text().contains("\n  \"kind\": \"ConfigMap\""), "{}", pretty.text());
 }
 
@@ -280,5 +280,5 @@ async fn a_fresh_server_has_what_every_cluster_has(cluster: Cluster) {
     assert_eq!(service["spec"]["ports"][0]["port"], 443);
     let endpoints = admin.get("/api/v1/namespaces/default/endpoints/kubernetes").await.json();
     assert_eq!(endpoints["subsets"][0]["ports"][0]["port"], cluster.port(), "{endpoints}");
-    assert_eq!(endpoints["subsets"][0]["addresses"][0]["ip"], "127.0.0.1");
+    assert_eq!(endpoints["subsets"][0]["addresses"][0]["ip"], "192.0.2.10");
 }

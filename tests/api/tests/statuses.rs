@@ -143,9 +143,10 @@ async fn what_cannot_be_understood(cluster: Cluster) {
         let admin = admin.clone();
         async move { admin.send("POST", CONFIG_MAPS, &[("content-type", media_type)], body).await }
     };
-    let protobuf = post("application/vnd.kubernetes.protobuf", "k8s\0").await;
-    assert_eq!((protobuf.code, protobuf.json()["reason"].clone()), (415, json!("UnsupportedMediaType")));
-    assert!(protobuf.json()["message"].as_str().unwrap().contains("application/json"));
+    let cbor = post("application/cbor", "x").await;
+    assert_eq!((cbor.code, cbor.json()["reason"].clone()), (415, json!("UnsupportedMediaType")));
+    assert!(cbor.json()["message"].as_str().unwrap().contains("application/json"));
+    assert_eq!(post("application/vnd.kubernetes.protobuf", "k8s\0\x12\x7f").await.code, 400);
     let broken = post("application/json", "{\"apiVersion\": ").await;
     assert_eq!((broken.code, broken.json()["reason"].clone()), (400, json!("BadRequest")), "{}", broken.text());
     let other = post("application/json", r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a"}}"#).await;
@@ -162,7 +163,7 @@ async fn what_cannot_be_understood(cluster: Cluster) {
     let refused = admin.send("POST", "/api/v1/namespaces/default/configmaps/a", &[], "{}").await;
     expect(&refused, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
     assert_eq!(admin.get(&format!("{CONFIG_MAPS}?labelSelector=a%20in%20(")).await.code, 400);
-    let field = admin.get(&format!("{CONFIG_MAPS}?fieldSelector=spec.color%3Dred")).await;
+    let field = admin.get("/api/v1/pods?fieldSelector=spec.color%3Dred").await;
     assert_eq!(field.code, 400);
     assert!(field.json()["message"].as_str().unwrap().contains("field label not supported"), "{}", field.text());
     let huge = "x".repeat(4 << 20);
@@ -207,7 +208,7 @@ async fn garbage_on_the_port_hurts_nobody(mut cluster: Cluster) {
         let _ = tokio::time::timeout(std::time::Duration::from_secs(15), stream.read_to_end(&mut answer)).await;
     }
     let mut one = cluster.admin().connect(true).await.unwrap();
-    let long = format!("/{}", "a".repeat(100_000));
+    let long = format!("/{}", "a".repeat(40_000));
     let answer = one.send("GET", &long, &[], "").await.unwrap();
     assert!(matches!(answer.code, 414 | 431), "{}", answer.code);
     assert!(cluster.server().ended().is_none());

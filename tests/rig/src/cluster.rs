@@ -205,6 +205,8 @@ fn spawn(credentials: &Credentials, store: &StoreProcess, flags: &[String], port
         format!("--service-account-signing-key-file={}", credentials.path("service-account.key")),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         "--bind-address=127.0.0.1".to_owned(),
+        // Endpoints must not be loopback addresses; this one is for documentation.
+        "--advertise-address=192.0.2.10".to_owned(),
         format!("--secure-port={port}"),
         "--service-cluster-ip-range=10.96.0.0/12".to_owned(),
         format!("--listen-address-file={}", address_file(folder).display()),

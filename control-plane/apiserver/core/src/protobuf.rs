@@ -354,13 +354,13 @@ mod tests {
         let port = [vec![1 << 3, 0], vec![2 << 3, 80], field(3, b"")].concat();
         let probe = field(1, &field(2, &field(2, &port)));
         let container = [field(1, b"c"), field(8, &field(1, &limit)), field(10, &probe)].concat();
-        // terminationGracePeriodSeconds: 0 was set; hostNetwork: false was not.
+        // terminationGracePeriodSeconds and defaultMode were set to 0; hostNetwork: false was not set.
         let spec = [field(1, &volume), field(2, &container), vec![4 << 3, 0], vec![11 << 3, 0]].concat();
         let pod = decode("io.k8s.api.core.v1.Pod", &envelope("v1", "Pod", &field(2, &spec)));
         assert_eq!(
             pod["spec"],
             json!({
-                "volumes": [{ "name": "v", "secret": { "secretName": "s" } }],
+                "volumes": [{ "name": "v", "secret": { "secretName": "s", "defaultMode": 0 } }],
                 "containers": [{
                     "name": "c",
                     "resources": { "limits": { "cpu": "100m" } },

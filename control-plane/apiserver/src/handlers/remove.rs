@@ -23,6 +23,9 @@ const TRIES: u32 = 64;
 /// Deletions of a collection under way at once.
 const AT_ONCE: usize = 16;
 
+/// Definition of the options in the body.
+const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+
 /// What a deletion came to.
 enum Outcome {
     /// The object is gone; this is how it was.
@@ -32,10 +35,7 @@ enum Outcome {
 }
 
 async fn options(call: &Call) -> Result<DeleteOptions, Status> {
-    let body = call.body().await?;
-    if !body.is_empty() {
-        negotiate::body(&call.headers)?;
-    }
+    let (_, body) = call.text(DELETE_OPTIONS).await?;
     DeleteOptions::parse(&body, &call.query)
 }
 

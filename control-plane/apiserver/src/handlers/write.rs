@@ -23,8 +23,7 @@ fn answer(call: &Call, code: StatusCode, written: Written) -> Result<Answer, Sta
 
 /// Reads the object in the body.
 async fn decoded(call: &Call, options: &WriteOptions) -> Result<Object, Status> {
-    let format = negotiate::body(&call.headers)?;
-    let body = call.body().await?;
+    let (format, body) = call.text(call.definition()).await?;
     let Decoded { object, warnings } =
         decode_object(&call.row, call.subresource(), format, &body, options.field_validation)?;
     call.warn(warnings);

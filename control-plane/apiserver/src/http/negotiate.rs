@@ -2,11 +2,24 @@
 
 use apiserver_core::Status;
 use apiserver_core::decode::Format;
+use apiserver_core::protobuf::MEDIA_TYPE;
 use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 
-/// Media types of objects, as 406 and 415 list them.
+/// Media types of objects in answers, as 406 lists them.
 pub(crate) const SUPPORTED: [&str; 2] = ["application/json", "application/yaml"];
+
+/// Media types of objects in bodies, as 415 lists them.
+pub(crate) const UNDERSTOOD: [&str; 3] = ["application/json", "application/yaml", MEDIA_TYPE];
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyFormat {
+    /// Text, which the core reads as it is.
+    Text(Format),
+    /// Protobuf, which is turned into JSON first.
+    Protobuf,
+}
 
 /// What objects are turned into before they are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,11 +188,12 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<&str> {
 /// # Errors
 ///
 /// 415 for any other type.
-pub(crate) fn body(headers: &HeaderMap) -> Result<Format, Status> {
+pub(crate) fn body(headers: &HeaderMap) -> Result<BodyFormat, Status> {
     match media_type(headers) {
-        None | Some("" | "application/json" | "*/*") => Ok(Format::Json),
-        Some("application/yaml") => Ok(Format::Yaml),
-        Some(_) => Err(Status::unsupported_media_type(&SUPPORTED)),
+        None | Some("" | "application/json" | "*/*") => Ok(BodyFormat::Text(Format::Json)),
+        Some("application/yaml") => Ok(BodyFormat::Text(Format::Yaml)),
+        Some(MEDIA_TYPE) => Ok(BodyFormat::Protobuf),
+        Some(_) => Err(Status::unsupported_media_type(&UNDERSTOOD)),
     }
 }
 
@@ -212,16 +226,17 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_json_or_yaml() {
+    fn bodies_are_json_yaml_or_protobuf() {
         let read = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, value.parse().unwrap());
             body(&headers).map_err(|status| status.code)
         };
-        assert_eq!(read("application/json; charset=utf-8"), Ok(Format::Json));
-        assert_eq!(read("application/yaml"), Ok(Format::Yaml));
-        assert_eq!(read("application/vnd.kubernetes.protobuf"), Err(415));
-        assert_eq!(body(&HeaderMap::new()).map_err(|status| status.code), Ok(Format::Json));
+        assert_eq!(read("application/json; charset=utf-8"), Ok(BodyFormat::Text(Format::Json)));
+        assert_eq!(read("application/yaml"), Ok(BodyFormat::Text(Format::Yaml)));
+        assert_eq!(read("application/vnd.kubernetes.protobuf"), Ok(BodyFormat::Protobuf));
+        assert_eq!(read("application/cbor"), Err(415));
+        assert_eq!(body(&HeaderMap::new()).map_err(|status| status.code), Ok(BodyFormat::Text(Format::Json)));
     }
 
     #[test]
