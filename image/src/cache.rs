@@ -14,11 +14,11 @@ pub(crate) struct Cache(PathBuf);
 pub(crate) enum CacheError {
     #[error("there is no home folder to keep a cache in: set ORLOP_CACHE, XDG_CACHE_HOME or HOME")]
     NoHome,
-    #[error("cannot use the cache folder {path}")]
+    #[error("cannot use {path}")]
     Use { path: PathBuf, source: io::Error },
 }
 
-/// Only one process builds in a room of the cache; released when dropped, also by a crash.
+/// Only one process builds in a folder; released when dropped, also by a crash.
 pub(crate) struct Exclusive(#[expect(dead_code, reason = "held for its lock")] File);
 
 impl Cache {
@@ -45,23 +45,28 @@ impl Cache {
         }
     }
 
-    /// Waits until no other process builds in the room, and says so if there is one.
+    /// Holds the room, see [`hold`].
     pub(crate) fn exclusive(&self, name: &str) -> Result<Exclusive, CacheError> {
-        let path = self.room(name)?.join(".lock");
-        let lock = |path: &Path| {
-            let file = File::options().create(true).truncate(false).write(true).open(path)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    println!("waiting for another build that uses {}", path.display());
-                    file.lock()?;
-                }
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
-            Ok(Exclusive(file))
-        };
-        lock(&path).map_err(|source| CacheError::Use { path, source })
+        hold(&self.room(name)?)
     }
+}
+
+/// Waits until no other process builds in the folder, and says so if there is one.
+pub(crate) fn hold(folder: &Path) -> Result<Exclusive, CacheError> {
+    let path = folder.join(".lock");
+    let lock = || {
+        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                println!("waiting for another build that uses {}", folder.display());
+                file.lock()?;
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        Ok(Exclusive(file))
+    };
+    lock().map_err(|source| CacheError::Use { path: path.clone(), source })
 }
 
 /// Removes what killed builds left behind: every entry of the room whose name starts with `prefix`. Call it with the room held.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache::{self, CacheError, Exclusive};
 use crate::digest::Digest;
 
 const MANIFEST: &str = "manifest.toml";
@@ -34,6 +35,8 @@ struct Manifest {
 pub(crate) enum OutputError {
     #[error("use {path}")]
     File { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Busy(#[from] CacheError),
     #[error("write the manifest")]
     Manifest(#[from] toml::ser::Error),
 }
@@ -42,19 +45,21 @@ pub(crate) enum OutputError {
 pub(crate) struct Outputs {
     folder: PathBuf,
     manifest: Manifest,
+    _held: Exclusive,
 }
 
 impl Outputs {
-    /// Opens the folder, making it if need be. A manifest that does not parse counts as none: everything is made anew.
+    /// Opens the folder, making it if need be, and waits until nobody else builds in it. A manifest that does not parse counts as none: everything is made anew.
     pub(crate) fn open(folder: &Path) -> Result<Self, OutputError> {
         let file = |source| OutputError::File { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(file)?;
+        let held = cache::hold(folder)?;
         let manifest = match fs::read_to_string(folder.join(MANIFEST)) {
             Ok(text) => toml::from_str(&text).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Manifest::default(),
             Err(source) => return Err(file(source)),
         };
-        Ok(Self { folder: folder.to_owned(), manifest })
+        Ok(Self { folder: folder.to_owned(), manifest, _held: held })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
