@@ -347,7 +347,7 @@ fn start_grace(
             if period >= running {
                 return Grace::Pending;
             }
-            set_deletion(next, deleting.as_second() - running + period, period);
+            set_deletion(next, deleting.as_second().saturating_sub(running).saturating_add(period), period);
             Grace::Started(period)
         }
     }
@@ -381,5 +381,7 @@ fn bump_generation(object: &mut Object) {
     }
 }
 
+#[cfg(test)]
+mod robustness;
 #[cfg(test)]
 mod tests;

@@ -350,10 +350,7 @@ mod tests {
                 json!("a"),
             ]
         );
-        assert_eq!(
-            row().strategy.cells(&stored, context().now),
-            events_row().strategy.cells(&event, context().now)
-        );
+        assert_eq!(row().strategy.cells(&stored, context().now), events_row().strategy.cells(&event, context().now));
         let mut back = stored;
         events_row().strategy.to_served(&mut back);
         assert_eq!(back, event);

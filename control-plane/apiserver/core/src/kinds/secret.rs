@@ -6,12 +6,10 @@ use serde_json::Value;
 
 use super::columns;
 use super::config_map::{DATA_LIMIT, check_immutable, count, decoded_length};
-use crate::engine::Context;
 use crate::field::{Errors, Path};
 use crate::names;
 use crate::object::Object;
 use crate::resource::{Resource, Scope, SelectableField};
-use crate::status::Status;
 use crate::strategy::{Replacing, Strategy};
 use crate::table;
 
@@ -48,16 +46,6 @@ impl Strategy for Secret {
         }
     }
 
-    fn prepare_update(&self, new: &mut Object, replacing: Replacing<'_>, _: &Context<'_>) -> Result<(), Status> {
-        // An update that leaves the type out means the old one.
-        if new.text(&["type"]) == Some("Opaque")
-            && let Some(kind) = replacing.old.text(&["type"]).filter(|_| !typed(new))
-        {
-            new.set(&["type"], kind);
-        }
-        Ok(())
-    }
-
     fn validate(&self, object: &Object, errors: &mut Errors) {
         let path = Path::new("data");
         let mut size = 0;
@@ -89,11 +77,6 @@ impl Strategy for Secret {
             table::age(object.creation_timestamp(), now).into(),
         ]
     }
-}
-
-/// Whether the type was said and not defaulted. Defaulting runs first, so that `Opaque` may be either: taken as defaulted.
-fn typed(object: &Object) -> bool {
-    object.text(&["type"]).is_some_and(|kind| kind != "Opaque")
 }
 
 fn validate_type(object: &Object, path: &Path, errors: &mut Errors) {
@@ -173,6 +156,10 @@ mod tests {
             update_errors(&row(), None, json!({ "type": "a/b" }), json!({ "type": "a/c" })),
             ["type: Invalid value: \"a/c\": field is immutable"]
         );
-        assert!(update_errors(&row(), None, json!({ "type": "a/b" }), json!({})).is_empty());
+        // Leaving it out means `Opaque`, as upstream has it.
+        assert_eq!(
+            update_errors(&row(), None, json!({ "type": "a/b" }), json!({})),
+            ["type: Invalid value: \"Opaque\": field is immutable"]
+        );
     }
 }
