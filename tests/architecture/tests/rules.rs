@@ -122,7 +122,8 @@ fn dependencies_point_down() {
 
 #[test]
 fn cores_have_no_io() {
-    let banned = ["tokio", "hyper", "tonic", "rocksdb", "openraft", "rand", "rustix", "nix", "socket2", "kube", "tracing"];
+    let banned =
+        ["tokio", "hyper", "tonic", "rocksdb", "openraft", "rand", "rustix", "nix", "socket2", "kube", "tracing"];
     let mut wrong = Vec::new();
     for member in members().iter().filter(|member| member.layer == Layer::Core) {
         for name in member.all.iter().filter(|name| banned.contains(&name.as_str())) {
@@ -134,7 +135,9 @@ fn cores_have_no_io() {
         sources(&root().join(&member.folder).join("src"), &mut files);
         for file in files {
             let text = fs::read_to_string(&file).expect("a source can be read");
-            for call in ["Instant::now", "SystemTime::now", "Timestamp::now", "std::fs::", "std::net::Tcp", "std::net::Udp"] {
+            for call in
+                ["Instant::now", "SystemTime::now", "Timestamp::now", "std::fs::", "std::net::Tcp", "std::net::Udp"]
+            {
                 if text.contains(call) {
                     wrong.push(format!("{} calls {call}", file.display()));
                 }
@@ -223,6 +226,9 @@ fn the_map_shows_rooms_that_exist() {
     assert!(named > 10, "ARCHITECTURE.md names only {named} paths: is it still a map?");
     for member in members() {
         let room = member.folder.trim_end_matches("/core");
-        assert!(text.contains(&format!("`{room}/")) || text.contains(&format!("`{room}`")), "ARCHITECTURE.md does not name `{room}`");
+        assert!(
+            text.contains(&format!("`{room}/")) || text.contains(&format!("`{room}`")),
+            "ARCHITECTURE.md does not name `{room}`"
+        );
     }
 }
