@@ -87,7 +87,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
             if !matches!(name.as_str(), "target" | "out") && !name.starts_with('.') {
                 sources(&path, found);
             }
-        } else if name.ends_with(".rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
     }
@@ -107,9 +107,10 @@ fn dependencies_point_down() {
                 // A program's own decisions; and only its own.
                 (Layer::Program, Layer::Core) => used.folder == format!("{}/core", member.folder),
                 (_, Layer::System) => member.folder == "init" || member.folder.starts_with("node/"),
-                (Layer::Core, Layer::Core) | (Layer::System, Layer::Core) => false,
-                (Layer::Workbench, Layer::Workbench) => true,
-                (Layer::Vocabulary, Layer::Vocabulary) | (Layer::Library, Layer::Library) => true,
+                (Layer::Core | Layer::System, Layer::Core) => false,
+                (Layer::Workbench, Layer::Workbench)
+                | (Layer::Vocabulary, Layer::Vocabulary)
+                | (Layer::Library, Layer::Library) => true,
                 (user, used) => user > used,
             };
             if !allowed {
