@@ -14,6 +14,8 @@ use image_vm::accelerator;
 use image_vm::bring_up::{Access, bring_up};
 use image_vm::folder::Folder;
 use image_vm::launch::{Life, Vm};
+use image_vm::machine_api::MachineApi;
+use image_vm::operator;
 use image_vm::progress::Display;
 use image_vm::setup::{Boot, Disks, Image, Network, Setup};
 use image_vm::wait;
@@ -70,6 +72,17 @@ pub fn start(setup: &Setup, folder: &Folder) -> Vm {
 pub fn up(vm: &mut Vm) -> Access {
     let mut display = Display::new(io::stderr(), false);
     bring_up(vm, BOOT, &mut display).unwrap_or_else(|error| panic!("{}", Chain(&error)))
+}
+
+/// Waits for the machine API alone: for machines whose services do not start.
+pub fn machine_api(vm: &mut Vm) -> MachineApi {
+    let ports = vm.ports().expect("the machine has a network card");
+    let opened = vm.wait_for("the machine API", BOOT, |vm| {
+        let credentials = operator::credentials(vm.folder()).unwrap_or_else(|error| panic!("{}", Chain(&error)))?;
+        let machine = MachineApi::connect(ports.machine, &credentials, Duration::from_secs(2)).ok()?;
+        machine.version().ok().map(|_| machine)
+    });
+    opened.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Orders a clean power-off and waits for it; QEMU must end with exit code 0.
