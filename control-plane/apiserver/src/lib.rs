@@ -112,7 +112,8 @@ async fn live(options: Options) -> Result<(), RunError> {
     background.spawn(async move {
         // The sender lives in the app, so the wait ends only with the value.
         if ready.bootstrapped.subscribe().wait_for(|done| *done).await.is_ok() {
-            tracing::info!(port, "serving");
+            let took_ms = ready.metrics.uptime().as_millis() as u64;
+            tracing::info!(port, took_ms, "serving");
             telemetry::notify_ready();
         }
     });

@@ -140,6 +140,11 @@ impl Metrics {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How long the server has been running.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// A request was answered.
     pub(crate) fn request(&self, labels: RequestLabels, code: u16, took: Duration) {
         let mut tables = self.tables();

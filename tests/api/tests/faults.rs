@@ -15,6 +15,9 @@ on_every_store!(
     a_server_asked_to_stop_ends_its_watches,
     a_server_waits_for_its_store,
     events_expire,
+    compacted_history_is_gone_and_says_how_to_go_on,
+    too_many_requests_are_told_to_come_back,
+    a_client_that_does_not_read_holds_nobody_up,
 );
 
 /// Creates objects until told to stop; returns the names of those that were acknowledged.
@@ -54,9 +57,16 @@ async fn under_load(cluster: &mut Cluster, fault: impl AsyncFn(&mut Cluster)) {
     let listed: BTreeSet<String> = names(&cluster.admin().get(CONFIG_MAPS).await.json()).into_iter().collect();
     let lost: Vec<_> = acknowledged.difference(&listed).collect();
     assert!(lost.is_empty(), "{} of {} acknowledged writes are lost: {lost:?}", lost.len(), acknowledged.len());
-    // The cache shows what the store has.
-    let cached = names(&cluster.admin().get(&format!("{CONFIG_MAPS}?resourceVersion=0")).await.json());
-    assert_eq!(cached.len(), listed.len());
+    // The cache comes to show what the store has.
+    let started = Instant::now();
+    loop {
+        let cached = names(&cluster.admin().get(&format!("{CONFIG_MAPS}?resourceVersion=0")).await.json());
+        if cached.len() == listed.len() {
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "{} of {} are cached", cached.len(), listed.len());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn a_killed_store_loses_nothing(mut cluster: Cluster) {
@@ -125,4 +135,81 @@ async fn events_expire(mut cluster: Cluster) {
         assert!(started.elapsed() < Duration::from_secs(30), "the event is still there");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+async fn compacted_history_is_gone_and_says_how_to_go_on(mut cluster: Cluster) {
+    cluster.restart_server_with(&["--etcd-compaction-interval=300ms"]).await;
+    let admin = cluster.admin();
+    for name in ["a", "b", "c"] {
+        assert_eq!(admin.post(CONFIG_MAPS, &config_map(name, "1")).await.code, 201);
+    }
+    let page = admin.get(&format!("{CONFIG_MAPS}?limit=1")).await.json();
+    let token = page["metadata"]["continue"].as_str().unwrap().to_owned();
+    let version = page["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+    // The store forgets the revision of the page; a restarted server cannot know it any more either.
+    let started = Instant::now();
+    loop {
+        admin.post(CONFIG_MAPS, &config_map("other", "1")).await;
+        admin.delete(&format!("{CONFIG_MAPS}/other")).await;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        cluster.restart_server().await;
+        let answer = admin.get(&format!("{CONFIG_MAPS}?limit=1&continue={token}")).await;
+        if answer.code == 200 {
+            assert!(started.elapsed() < Duration::from_secs(30), "the revision is never compacted");
+            continue;
+        }
+        assert_eq!((answer.code, answer.json()["reason"].clone()), (410, json!("Expired")), "{}", answer.text());
+        let inconsistent = answer.json()["metadata"]["continue"].as_str().unwrap().to_owned();
+        let rest = admin.get(&format!("{CONFIG_MAPS}?continue={inconsistent}")).await.json();
+        assert_eq!(names(&rest), ["b", "c"]);
+        break;
+    }
+    let exact = admin.get(&format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=Exact")).await;
+    assert_eq!(exact.code, 410, "{}", exact.text());
+}
+
+async fn too_many_requests_are_told_to_come_back(mut cluster: Cluster) {
+    cluster.restart_server_with(&["--max-requests-inflight=1"]).await;
+    cluster.store.process().kill();
+    // One reading request waits for the store and holds the only place.
+    let admin = cluster.admin();
+    let holder = tokio::spawn({
+        let admin = admin.clone();
+        async move { admin.get(&format!("{CONFIG_MAPS}/a")).await }
+    });
+    let started = Instant::now();
+    let refused = loop {
+        let answer = admin.get("/api/v1/namespaces?resourceVersion=0&timeout=1s").await;
+        if answer.code != 200 {
+            break answer;
+        }
+        assert!(started.elapsed() < Duration::from_secs(10), "nothing is refused");
+    };
+    assert_eq!((refused.code, refused.json()["reason"].clone()), (429, json!("TooManyRequests")), "{}", refused.text());
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(holder.await.unwrap().code, 500);
+    cluster.store.restart();
+    cluster.ready().await;
+}
+
+async fn a_client_that_does_not_read_holds_nobody_up(mut cluster: Cluster) {
+    let admin = cluster.admin();
+    let path = format!("{CONFIG_MAPS}?watch=true&resourceVersion=0");
+    let mut stuck = Vec::new();
+    for _ in 0..20 {
+        stuck.push(admin.connect(false).await.unwrap().watch(&path).await);
+    }
+    let mut reader = admin.connect(false).await.unwrap().watch(&path).await;
+    let before = cluster.server().kilobytes("VmRSS");
+    let big = "x".repeat(300_000);
+    for number in 0..150 {
+        let name = format!("big-{number}");
+        assert_eq!(admin.post(CONFIG_MAPS, &config_map(&name, &big)).await.code, 201);
+        assert_eq!(reader.next_change().await, ("ADDED".to_owned(), name.clone()));
+        assert_eq!(admin.delete(&format!("{CONFIG_MAPS}/{name}")).await.code, 200);
+        assert_eq!(reader.next_change().await, ("DELETED".to_owned(), name));
+    }
+    // 90 MB went by. The history may hold 24 MB twice (object and frame), a stuck connection its window.
+    let grown = cluster.server().kilobytes("VmRSS").saturating_sub(before) / 1024;
+    assert!(grown < 160, "the server grew by {grown} MB");
 }

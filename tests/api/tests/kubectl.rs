@@ -11,6 +11,8 @@ on_every_store!(
     get_follows_changes,
     the_api_explains_itself,
     workloads_are_shown_in_their_columns,
+    nodes_are_described_and_cordoned,
+    objects_are_edited_compared_and_waited_for,
 );
 
 async fn objects_are_made_shown_changed_and_deleted(cluster: Cluster) {
@@ -86,10 +88,9 @@ async fn apply_creates_and_changes(cluster: Cluster) {
     assert_eq!(pod["metadata"]["labels"], serde_json::json!({ "two": "1" }));
     let dry =
         cluster.kubectl_input(&["apply", "--dry-run=server", "-f", "-"], &manifest("example.test/web:3", "two")).await;
-    assert_eq!(dry, "pod/web configured (server dry run)\nservice/web configured (server dry run)\n");
-    let wrong = cluster
-        .kubectl_with(&["apply", "-f", "-"], &manifest("x", "one").replace("containerPort", "containerPrt"))
-        .await;
+    assert_eq!(dry, "pod/web configured (server dry run)\nservice/web unchanged (server dry run)\n");
+    let wrong = manifest("x", "one").replace("name: web", "name: odd").replace("containerPort", "containerPrt");
+    let wrong = cluster.kubectl_with(&["apply", "-f", "-"], &wrong).await;
     assert!(!wrong.status.success());
     let complaint = String::from_utf8_lossy(&wrong.stderr).into_owned();
     assert!(complaint.contains("unknown field \"spec.containers[0].ports[0].containerPrt\""), "{complaint}");
@@ -144,4 +145,63 @@ async fn workloads_are_shown_in_their_columns(cluster: Cluster) {
     cluster.kubectl(&["run", "q", "--image=example.test/q", "--restart=Never"]).await;
     let all = cluster.kubectl(&["get", "pods", "-A", "--no-headers"]).await;
     assert_eq!(all.lines().count(), 2, "{all}");
+}
+
+async fn nodes_are_described_and_cordoned(cluster: Cluster) {
+    let node =
+        "apiVersion: v1\nkind: Node\nmetadata:\n  name: n1\n  labels:\n    node-role.kubernetes.io/worker: \"\"\n";
+    cluster.kubectl_input(&["create", "-f", "-"], node).await;
+    let ready =
+        r#"{"status":{"conditions":[{"type":"Ready","status":"True"}],"nodeInfo":{"kubeletVersion":"v1.37.0"}}}"#;
+    cluster.kubectl(&["patch", "node", "n1", "--subresource=status", "--type=merge", "-p", ready]).await;
+    let shown = cluster.kubectl(&["get", "nodes"]).await;
+    assert!(shown.starts_with("NAME   STATUS   ROLES    AGE"), "{shown}");
+    assert!(shown.contains("\nn1     Ready    worker   "), "{shown}");
+    assert_eq!(cluster.kubectl(&["cordon", "n1"]).await, "node/n1 cordoned\n");
+    let shown = cluster.kubectl(&["get", "nodes"]).await;
+    assert!(shown.contains("Ready,SchedulingDisabled"), "{shown}");
+    assert_eq!(cluster.kubectl(&["uncordon", "n1"]).await, "node/n1 uncordoned\n");
+    assert_eq!(cluster.kubectl(&["taint", "node", "n1", "a=b:NoSchedule"]).await, "node/n1 tainted\n");
+    let described = cluster.kubectl(&["describe", "node", "n1"]).await;
+    for line in ["Name:               n1", "Taints:             a=b:NoSchedule", "Unschedulable:      false"] {
+        assert!(described.contains(line), "{line} is missing in {described}");
+    }
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\nspec:\n  containers:\n  - {name: main, image: example.test/a}\n";
+    cluster.kubectl_input(&["create", "-f", "-"], pod).await;
+    let described = cluster.kubectl(&["describe", "pod", "p"]).await;
+    assert!(
+        described.starts_with("Name: ") && described.contains("Pending"),
+        "{described}"
+    );
+    assert!(cluster.kubectl(&["delete", "node", "n1"]).await.starts_with("node \"n1\" deleted"));
+}
+
+async fn objects_are_edited_compared_and_waited_for(cluster: Cluster) {
+    cluster.kubectl(&["create", "configmap", "c", "--from-literal=a=before"]).await;
+    let output = cluster
+        .kubectl_command(&["edit", "configmap", "c"])
+        .env("KUBE_EDITOR", "sed -i s/before/after/")
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "configmap/c edited\n");
+    assert_eq!(cluster.kubectl(&["get", "cm", "c", "-o", "jsonpath={.data.a}"]).await, "after");
+    let manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: c\ndata:\n  a: other\n";
+    let diff = cluster.kubectl_with(&["diff", "-f", "-"], manifest).await;
+    let shown = String::from_utf8_lossy(&diff.stdout).into_owned();
+    assert_eq!(diff.status.code(), Some(1), "{shown}{}", String::from_utf8_lossy(&diff.stderr));
+    assert!(shown.contains("-  a: after\n+  a: other\n"), "{shown}");
+    for name in ["d", "e", "f"] {
+        cluster.kubectl(&["create", "configmap", name, "--from-literal=a=1"]).await;
+    }
+    let paged = cluster.kubectl(&["get", "cm", "--chunk-size=1", "-o", "name"]).await;
+    assert_eq!(paged, "configmap/c\nconfigmap/d\nconfigmap/e\nconfigmap/f\n");
+    let columns = ["get", "cm", "--sort-by=.metadata.name", "-o", "custom-columns=N:.metadata.name"];
+    assert_eq!(cluster.kubectl(&columns).await, "N\nc\nd\ne\nf\n");
+    let waiting =
+        tokio::spawn(cluster.kubectl_command(&["wait", "--for=delete", "configmap/f", "--timeout=50s"]).output());
+    assert!(cluster.kubectl(&["delete", "cm", "f"]).await.contains("deleted"));
+    assert!(waiting.await.unwrap().unwrap().status.success());
+    let all = cluster.kubectl(&["delete", "cm", "--all"]).await;
+    assert_eq!(all.lines().count(), 3, "{all}");
 }
