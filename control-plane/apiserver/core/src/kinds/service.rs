@@ -1,6 +1,7 @@
 //! Services: a name and an address in front of pods.
 
 mod addresses;
+mod held;
 mod validation;
 
 use serde_json::{Value, json};

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::{Value, json};
 
+use super::held::Held;
 use super::{
     HEADLESS, Kind, is_headless, port_number, port_text, ports, ports_mut, wants_health_check_port, wants_node_ports,
 };
@@ -98,38 +99,40 @@ fn family(address: IpAddr) -> &'static str {
 
 /// The addresses and node ports that Services hold: fed with every Service there is, read when one is written.
 ///
-/// A server keeps one and holds a lock around "prepare, store, observe", so that two writes never choose the same.
+/// News may come twice (from the write and from the watch), and late: see [`ClusterIps::observe`] and [`ClusterIps::forget`]. Whether
+/// two servers chose the same is for the store to say; this makes it rare.
 #[derive(Debug, Clone)]
 pub struct ClusterIps {
     ranges: Vec<Cidr>,
     node_ports: (u16, u16),
-    addresses: BTreeMap<IpAddr, u32>,
-    ports: BTreeMap<(String, u16), u32>,
+    addresses: Held<IpAddr>,
+    ports: Held<(String, u16)>,
 }
 
 impl ClusterIps {
     /// Nothing held yet. `ranges`: one, or two of different families, the first is the default family. `node_ports`: first and last.
     pub fn new(ranges: Vec<Cidr>, node_ports: (u16, u16)) -> Self {
-        Self { ranges, node_ports, addresses: BTreeMap::new(), ports: BTreeMap::new() }
+        Self { ranges, node_ports, addresses: Held::new(), ports: Held::new() }
     }
 
-    /// Marks what a stored Service holds.
+    /// Marks what a stored Service holds. With a resource version, news that a later [`ClusterIps::forget`] has overtaken are ignored.
     pub fn observe(&mut self, service: &Object) {
         for address in held_addresses(service) {
-            *self.addresses.entry(address).or_insert(0) += 1;
+            self.addresses.take(address, service);
         }
         for port in held_ports(service) {
-            *self.ports.entry(port).or_insert(0) += 1;
+            self.ports.take(port, service);
         }
     }
 
-    /// Frees what a Service held that is deleted, or that is about to be observed anew.
+    /// Frees what a Service held that is deleted, or that is about to be observed anew: given as it was last, with its resource
+    /// version. What another Service holds by now stays held.
     pub fn forget(&mut self, service: &Object) {
         for address in held_addresses(service) {
-            release(&mut self.addresses, &address);
+            self.addresses.release(&address, service);
         }
         for port in held_ports(service) {
-            release(&mut self.ports, &port);
+            self.ports.release(&port, service);
         }
     }
 
@@ -145,7 +148,7 @@ impl ClusterIps {
             // Each step either finds a free address or meets a held one, so the search is as long as the held ones are many.
             (0..count)
                 .filter_map(|step| range.nth(1 + from + (u128::from(seed) % count + step) % count))
-                .find(|address| !self.addresses.contains_key(address))
+                .find(|address| !self.addresses.contains(address))
         };
         search(low, usable - low).or_else(|| search(0, low))
     }
@@ -156,22 +159,12 @@ impl ClusterIps {
         // The first 86 are left to people, as upstream does, until nothing else is free.
         let low = (count / 32).clamp(16, 128).min(count);
         let free = |port: &u16| {
-            !taken.contains(port)
-                && protocols.iter().all(|protocol| !self.ports.contains_key(&(protocol.clone(), *port)))
+            !taken.contains(port) && protocols.iter().all(|protocol| !self.ports.contains(&(protocol.clone(), *port)))
         };
         let search = |from: u64, count: u64| {
             (0..count).map(|step| first + (from + (seed % count + step) % count) as u16).find(&free)
         };
         search(low, count - low).or_else(|| search(0, low))
-    }
-}
-
-fn release<K: Ord>(map: &mut BTreeMap<K, u32>, key: &K) {
-    if let Some(count) = map.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            map.remove(key);
-        }
     }
 }
 
@@ -251,7 +244,7 @@ fn allocate_addresses(
                     "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}"
                 ),
             ),
-            Some(_) if pool.addresses.contains_key(&address) => {
+            Some(_) if pool.addresses.contains(&address) => {
                 refuse(errors, &format!("failed to allocate IP {address}: provided IP is already allocated"));
             }
             Some(_) => {}
@@ -336,7 +329,7 @@ fn allocate_ports(
             }
             if !(first..=last).contains(&wanted) {
                 errors.invalid(&path, number, &out_of_range(first, last));
-            } else if pool.ports.contains_key(&(protocol, wanted)) {
+            } else if pool.ports.contains(&(protocol, wanted)) {
                 errors.invalid(&path, number, "provided port is already allocated");
             }
         }
@@ -355,7 +348,7 @@ fn allocate_ports(
             let usable = shared
                 .get(&number)
                 .filter(|(port, protocols)| {
-                    !protocols.contains(&protocol) && !pool.ports.contains_key(&(protocol.clone(), *port))
+                    !protocols.contains(&protocol) && !pool.ports.contains(&(protocol.clone(), *port))
                 })
                 .map(|(port, _)| *port);
             let chosen = if let Some(port) = usable {
