@@ -1,5 +1,9 @@
 //! The API server as a program of its own.
 
+/// As in the image's program of all services: the C library's keeps too much of what many threads freed.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     apiserver::run(std::env::args_os())
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use apiserver_core::options::IncludeObject;
 use bytes::Bytes;
 
-use super::object::CachedObject;
+use super::object::{CachedObject, Entry};
 use super::state::Snapshot;
 
 /// The type of a watch event.
@@ -63,8 +63,8 @@ pub(crate) struct CacheEvent {
     pub(crate) object: Option<Arc<CachedObject>>,
     /// The object before it; none for a creation.
     pub(crate) previous: Option<Arc<CachedObject>>,
-    /// All objects after it.
-    pub(super) after: Snapshot,
+    /// All objects after it, for some events: from there the state after any other is a few steps away.
+    pub(super) checkpoint: Option<Snapshot>,
     /// Frames made so far. A handful at most: three types in the forms in use.
     frames: Mutex<Vec<(EventType, Form, Bytes)>>,
 }
@@ -74,9 +74,23 @@ impl CacheEvent {
         revision: i64,
         object: Option<Arc<CachedObject>>,
         previous: Option<Arc<CachedObject>>,
-        after: Snapshot,
+        checkpoint: Option<Snapshot>,
     ) -> Self {
-        Self { revision, object, previous, after, frames: Mutex::new(Vec::new()) }
+        Self { revision, object, previous, checkpoint, frames: Mutex::new(Vec::new()) }
+    }
+
+    /// Brings the objects before the event to those after it.
+    pub(super) fn apply_to(&self, snapshot: &mut Snapshot) {
+        match (&self.object, &self.previous) {
+            (Some(object), _) => {
+                snapshot.objects.insert(Entry(Arc::clone(object)));
+            }
+            (None, Some(previous)) => {
+                snapshot.objects.remove::<str>(&previous.key);
+            }
+            (None, None) => {}
+        }
+        snapshot.revision = snapshot.revision.max(self.revision);
     }
 
     /// What the event means to a watcher that sees only objects for which `selects` holds; `None` if nothing.
@@ -145,7 +159,7 @@ mod tests {
 
     #[test]
     fn leaving_a_selection_is_a_deletion_at_the_new_version() {
-        let event = CacheEvent::new(8, Some(object("blue", 8)), Some(object("red", 5)), Snapshot::default());
+        let event = CacheEvent::new(8, Some(object("blue", 8)), Some(object("red", 5)), None);
         let kind = event.seen_by(red).unwrap();
         assert_eq!(kind, EventType::Deleted);
         let text = String::from_utf8(event.frame(kind, Form::Whole, |json| json).to_vec()).unwrap();
@@ -157,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_frame_is_made_once_for_all() {
-        let event = CacheEvent::new(8, Some(object("blue", 8)), None, Snapshot::default());
+        let event = CacheEvent::new(8, Some(object("blue", 8)), None, None);
         let first = event.frame(EventType::Added, Form::Whole, |json| json);
         let second = event.frame(EventType::Added, Form::Whole, |_| panic!("made twice"));
         assert_eq!(first.as_ptr(), second.as_ptr());

@@ -16,6 +16,9 @@ const MAX_BYTES: usize = 24 << 20;
 /// Events kept however large they are, so that a few large objects do not leave watchers without history.
 const MIN_EVENTS: usize = 64;
 
+/// Every how many events the whole set is remembered. Fewer make old states slower to find, more cost memory.
+const CHECKPOINT: u64 = 64;
+
 /// The objects at one revision. Cheap to clone: the set is shared.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Snapshot {
@@ -97,14 +100,17 @@ impl State {
         if object.is_none() && previous.is_none() {
             return false;
         }
-        let event = CacheEvent::new(revision, object, previous, self.now.clone());
+        // A clone shares the set, and what is shared must be copied by the next change: hence not after every event.
+        let number = self.first + self.history.len() as u64;
+        let checkpoint = number.is_multiple_of(CHECKPOINT).then(|| self.now.clone());
+        let event = CacheEvent::new(revision, object, previous, checkpoint);
         self.bytes += event.size();
         self.history.push_back(Arc::new(event));
         while self.history.len() > MAX_EVENTS || (self.bytes > MAX_BYTES && self.history.len() > MIN_EVENTS) {
             let Some(event) = self.history.pop_front() else { break };
             self.bytes -= event.size();
             self.first += 1;
-            self.before = event.after.clone();
+            event.apply_to(&mut self.before);
         }
         true
     }
@@ -131,10 +137,12 @@ impl State {
             return None;
         }
         let behind = self.history.partition_point(|event| event.revision <= revision);
-        let mut snapshot = match behind.checked_sub(1) {
-            Some(last) => self.history[last].after.clone(),
-            None => self.before.clone(),
-        };
+        let checkpoint = self.history.range(..behind).rposition(|event| event.checkpoint.is_some());
+        let found = checkpoint.and_then(|at| Some((at + 1, self.history[at].checkpoint.clone()?)));
+        let (from, mut snapshot) = found.unwrap_or_else(|| (0, self.before.clone()));
+        for event in self.history.range(from..behind) {
+            event.apply_to(&mut snapshot);
+        }
         snapshot.revision = revision;
         Some(snapshot)
     }
@@ -199,6 +207,32 @@ mod tests {
         assert_eq!(names(&state.snapshot_at(10).unwrap()), Vec::<String>::new());
         assert!(state.snapshot_at(9).is_none());
         assert!(state.snapshot_at(16).is_none());
+    }
+
+    #[test]
+    fn every_past_state_is_found_between_its_checkpoints() {
+        let mut state = State::default();
+        state.reset(Snapshot { revision: 0, ..Snapshot::default() });
+        for revision in 1..=500 {
+            let name = format!("m{:03}", revision % 100);
+            if revision % 7 == 0 {
+                state.apply(&key(&name), revision, None);
+            } else {
+                put(&mut state, &name, revision);
+            }
+        }
+        // Each state again, from the beginning on.
+        let mut again = State::default();
+        again.reset(Snapshot { revision: 0, ..Snapshot::default() });
+        for revision in 1..=500 {
+            let name = format!("m{:03}", revision % 100);
+            if revision % 7 == 0 {
+                again.apply(&key(&name), revision, None);
+            } else {
+                put(&mut again, &name, revision);
+            }
+            assert_eq!(names(&state.snapshot_at(revision).unwrap()), names(&again.snapshot()), "at {revision}");
+        }
     }
 
     #[test]

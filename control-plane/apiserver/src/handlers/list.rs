@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use apiserver_core::continuation::{Continuation, remaining_items};
-use apiserver_core::options::{ListOptions, VersionMatch};
+use apiserver_core::decode::Format;
+use apiserver_core::options::{IncludeObject, ListOptions, VersionMatch};
 use apiserver_core::selector::Selection;
-use apiserver_core::{Object, Status};
+use apiserver_core::{Object, Resource, Status};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use imbl::OrdSet;
@@ -19,7 +20,6 @@ use crate::http::negotiate::Transform;
 use crate::http::respond::{self, Answer};
 use crate::store_client::StoreError;
 use crate::writes;
-use apiserver_core::decode::Format;
 
 /// Keys per page when a list is read from the store.
 const PAGE: i64 = 1000;
@@ -36,8 +36,8 @@ pub(super) struct Selected {
 pub(super) async fn list(app: &Arc<App>, call: &Call) -> Result<Answer, Status> {
     let options = ListOptions::parse(&call.row, &call.query)?;
     let Selected { objects, metadata } = select(app, call, &options).await?;
-    if call.form.transform == Transform::None && call.form.format == Format::Json && !call.form.pretty {
-        return Ok(spliced(call, &metadata, objects));
+    if call.form.format == Format::Json && !call.form.pretty {
+        return Ok(in_pieces(call, Pieces::new(call, &metadata, objects)?));
     }
     encoded(call, &metadata, objects.iter().map(|object| &object.json))
 }
@@ -215,16 +215,10 @@ impl View<'_> {
     }
 }
 
-/// Writes the cached bytes of the objects one after the other.
-fn spliced(call: &Call, metadata: &Map<String, Value>, objects: Vec<Arc<CachedObject>>) -> Answer {
-    let head = format!(
-        "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
-        Value::from(call.row.list_kind()),
-        Value::from(call.row.api_version()),
-        Value::Object(metadata.clone()),
-    );
-    let total = head.len() + objects.iter().map(|object| object.json.len() + 1).sum::<usize>() + 2;
-    let mut pieces = Pieces { head: Some(head), objects: objects.into_iter(), first: true, ended: false };
+/// Sends a list whole if it is small, else in pieces.
+fn in_pieces(call: &Call, mut pieces: Pieces) -> Answer {
+    let total = pieces.head.as_ref().map_or(0, String::len)
+        + pieces.objects.as_slice().iter().map(|object| object.json.len() + 1).sum::<usize>();
     if total <= PIECE * 2 {
         let mut whole = BytesMut::with_capacity(total);
         for piece in pieces.by_ref() {
@@ -235,12 +229,77 @@ fn spliced(call: &Call, metadata: &Map<String, Value>, objects: Vec<Arc<CachedOb
     respond::pieces(pieces, total, call.form)
 }
 
-/// A list in pieces of about [`PIECE`] bytes; the objects are copied only when a piece is made.
+/// What is written for each object.
+enum Item {
+    /// Its cached bytes.
+    Whole,
+    /// The row of a Table.
+    Row { row: Arc<Resource>, include: IncludeObject, beta: bool, now: jiff::Timestamp },
+    /// Its metadata.
+    Metadata { beta: bool },
+}
+
+impl Item {
+    fn write(&self, object: &CachedObject, piece: &mut BytesMut) {
+        let tree = || object.tree().unwrap_or_default();
+        match self {
+            Self::Whole => piece.extend_from_slice(&object.json),
+            Self::Metadata { beta } => {
+                let value = in_version(apiserver_core::table::partial_object(&tree()), *beta);
+                piece.extend_from_slice(value.to_string().as_bytes());
+            }
+            Self::Row { row, include, beta, now } => {
+                let table = apiserver_core::table::table(row, &Map::new(), [&tree()], *include, false, *now);
+                let row = &in_version(table, *beta)["rows"][0];
+                piece.extend_from_slice(row.to_string().as_bytes());
+            }
+        }
+    }
+}
+
+/// A list in pieces of about [`PIECE`] bytes. Objects are written one by one as the client reads, so that a list of any
+/// size needs no more memory than its pieces.
 struct Pieces {
     head: Option<String>,
     objects: std::vec::IntoIter<Arc<CachedObject>>,
+    item: Item,
     first: bool,
     ended: bool,
+}
+
+impl Pieces {
+    fn new(call: &Call, metadata: &Map<String, Value>, objects: Vec<Arc<CachedObject>>) -> Result<Self, Status> {
+        let (head, item) = match call.form.transform {
+            Transform::None => {
+                let head =
+                    json!({ "kind": call.row.list_kind(), "apiVersion": call.row.api_version(), "metadata": metadata });
+                (opened(head, "items"), Item::Whole)
+            }
+            Transform::Metadata { beta } => {
+                let head = in_version(apiserver_core::table::partial_object_list(metadata, []), beta);
+                (opened(head, "items"), Item::Metadata { beta })
+            }
+            Transform::Table { beta } => {
+                let include = IncludeObject::parse(&call.query)?;
+                let item = Item::Row { row: Arc::clone(&call.row), include, beta, now: jiff::Timestamp::now() };
+                (opened(table(call, metadata, &[], true, beta)?, "rows"), item)
+            }
+        };
+        Ok(Self { head: Some(head), objects: objects.into_iter(), item, first: true, ended: false })
+    }
+}
+
+/// The text of an object up to and into its list `member`, which goes last.
+fn opened(mut object: Value, member: &str) -> String {
+    if let Some(object) = object.as_object_mut() {
+        object.remove(member);
+    }
+    let mut text = object.to_string();
+    text.pop();
+    text.push_str(",\"");
+    text.push_str(member);
+    text.push_str("\":[");
+    text
 }
 
 impl Iterator for Pieces {
@@ -264,7 +323,7 @@ impl Iterator for Pieces {
                 piece.extend_from_slice(b",");
             }
             self.first = false;
-            piece.extend_from_slice(&object.json);
+            self.item.write(&object, &mut piece);
         }
         Some(piece.freeze())
     }
