@@ -169,10 +169,7 @@ async fn nodes_are_described_and_cordoned(cluster: Cluster) {
     let pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\nspec:\n  containers:\n  - {name: main, image: example.test/a}\n";
     cluster.kubectl_input(&["create", "-f", "-"], pod).await;
     let described = cluster.kubectl(&["describe", "pod", "p"]).await;
-    assert!(
-        described.starts_with("Name: ") && described.contains("Pending"),
-        "{described}"
-    );
+    assert!(described.starts_with("Name: ") && described.contains("Pending"), "{described}");
     assert!(cluster.kubectl(&["delete", "node", "n1"]).await.starts_with("node \"n1\" deleted"));
 }
 
