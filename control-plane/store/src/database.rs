@@ -198,29 +198,39 @@ fn open_generation(
     options.set_max_log_file_size(1 << 20);
     options.set_log_level(rocksdb::LogLevel::Warn);
     options.set_max_background_jobs(2);
-    let families = Space::ALL.map(|space| ColumnFamilyDescriptor::new(space.name(), family_options(space, cache)));
+    options.set_max_write_buffer_number(3);
+    options.set_arena_block_size(256 << 10);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    options.set_target_file_size_base(32 << 20);
+    options.set_block_based_table_factory(&table_options(cache));
+    let families = Space::ALL.iter().map(|space| (space.name(), family_options(*space, &options, cache)));
+    // The family every RocksDB has is not used: it gets the same options only because its own bring a cache of their own.
+    let unused = (rocksdb::DEFAULT_COLUMN_FAMILY_NAME, options.clone());
+    let families = families.chain([unused]).map(|(name, options)| ColumnFamilyDescriptor::new(name, options));
     let db =
         DB::open_cf_descriptors(&options, generation_folder(folder, number), families).map_err(io::Error::other)?;
     Ok(Generation { db, number })
 }
 
-fn family_options(space: Space, cache: &Cache) -> Options {
+fn table_options(cache: &Cache) -> BlockBasedOptions {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     table.set_format_version(5);
+    table
+}
+
+/// Options of one space: a copy of the database's, because RocksDB's defaults are slow to make and large.
+fn family_options(space: Space, options: &Options, cache: &Cache) -> Options {
+    let mut options = options.clone();
     if matches!(space, Space::Kv | Space::Cur | Space::Lease) {
+        let mut table = table_options(cache);
         table.set_bloom_filter(10.0, false);
         table.set_optimize_filters_for_memory(true);
+        options.set_block_based_table_factory(&table);
     }
-    let mut options = Options::default();
-    options.set_block_based_table_factory(&table);
     options.set_write_buffer_size(if space == Space::Kv { 16 << 20 } else { 8 << 20 });
-    options.set_max_write_buffer_number(3);
-    options.set_arena_block_size(256 << 10);
-    options.set_level_compaction_dynamic_level_bytes(true);
-    options.set_target_file_size_base(32 << 20);
     options
 }
 

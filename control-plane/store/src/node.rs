@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
-use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
+use openraft::errors::{ClientWriteError, Fatal, LinearizableReadError, RaftError};
 use openraft::{ReadPolicy, SnapshotPolicy};
 use prost::Message;
 use proto::etcdserverpb::ResponseHeader;
@@ -253,9 +253,13 @@ impl Node {
                         leader = now.current_leader;
                         metrics.leader_changes.fetch_add(1, Ordering::Relaxed);
                     }
-                    if let Err(fatal) = &now.running_state {
-                        poison.spread(format!("the replicated log stopped: {fatal}"));
-                        return;
+                    match &now.running_state {
+                        Ok(()) => {}
+                        Err(Fatal::Stopped) => return,
+                        Err(fatal @ (Fatal::Panicked | Fatal::StorageError(_))) => {
+                            poison.spread(format!("the replicated log stopped: {fatal}"));
+                            return;
+                        }
                     }
                 }
                 if raft_metrics.changed().await.is_err() {

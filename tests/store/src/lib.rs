@@ -40,10 +40,18 @@ pub fn run<F>(kind: Kind, case: impl FnOnce(Server) -> F)
 where
     F: Future<Output = ()>,
 {
+    run_with(kind, &[], case);
+}
+
+/// Runs one case against a fresh server of this kind with further flags.
+pub fn run_with<F>(kind: Kind, extra: &[&str], case: impl FnOnce(Server) -> F)
+where
+    F: Future<Output = ()>,
+{
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let server = Server::start(kind).await;
+        let server = Server::start_with(kind, extra).await;
         case(server).await;
     });
 }

@@ -104,6 +104,15 @@ impl Writes {
             || other.puts.iter().any(|key| self.deletes.iter().any(|range| range.contains(key)))
     }
 
+    /// Adds what happens in the same run; refuses when both change one key.
+    fn join(&mut self, other: Self) -> Result<(), Refusal> {
+        if self.overlaps(&other) {
+            return Err(Refusal::DuplicateKey);
+        }
+        self.absorb(other);
+        Ok(())
+    }
+
     fn absorb(&mut self, other: Self) {
         self.puts.extend(other.puts);
         self.deletes.extend(other.deletes);
@@ -116,35 +125,28 @@ fn writes(ops: &[RequestOp]) -> Result<Writes, Refusal> {
     let mut all = Writes::default();
     // Most transactions put a handful of keys: the set of a level is built once, and compared once with what is nested.
     let mut own = HashSet::new();
+    // The level's own deletions come first, wherever they stand: a nested put before one changes the key twice as well.
     for op in ops {
-        let one = match &op.request {
+        match &op.request {
             Some(Request::RequestPut(request)) => {
                 if !own.insert(request.key.clone()) {
                     return Err(Refusal::DuplicateKey);
                 }
-                continue;
             }
             Some(Request::RequestDeleteRange(request)) => {
                 all.deletes.push(KeyRange::new(request.key.clone(), &request.range_end));
-                continue;
             }
-            Some(Request::RequestTxn(request)) => {
-                let mut one = writes(&request.success)?;
-                one.absorb(writes(&request.failure)?);
-                one
-            }
-            Some(Request::RequestRange(_)) | None => continue,
-        };
-        if all.overlaps(&one) {
-            return Err(Refusal::DuplicateKey);
+            Some(Request::RequestRange(_) | Request::RequestTxn(_)) | None => {}
         }
-        all.absorb(one);
     }
-    let own = Writes { puts: own.into_iter().collect(), deletes: Vec::new() };
-    if all.overlaps(&own) {
-        return Err(Refusal::DuplicateKey);
+    all.join(Writes { puts: own.into_iter().collect(), deletes: Vec::new() })?;
+    for op in ops {
+        if let Some(Request::RequestTxn(request)) = &op.request {
+            let mut one = writes(&request.success)?;
+            one.absorb(writes(&request.failure)?);
+            all.join(one)?;
+        }
     }
-    all.absorb(own);
     Ok(all)
 }
 
@@ -180,6 +182,9 @@ mod tests {
         assert_eq!(judge(vec![delete_op("a", "\0"), put_op("b")]), Err(Refusal::DuplicateKey));
         assert_eq!(judge(vec![put_op("a"), nested(vec![put_op("a")], vec![])]), Err(Refusal::DuplicateKey));
         assert_eq!(judge(vec![put_op("a"), nested(vec![], vec![delete_op("a", "")])]), Err(Refusal::DuplicateKey));
+        assert_eq!(judge(vec![nested(vec![put_op("a")], vec![]), delete_op("a", "")]), Err(Refusal::DuplicateKey));
+        assert_eq!(judge(vec![nested(vec![], vec![put_op("b")]), delete_op("a", "c")]), Err(Refusal::DuplicateKey));
+        assert_eq!(judge(vec![nested(vec![put_op("a")], vec![]), put_op("a")]), Err(Refusal::DuplicateKey));
         assert_eq!(
             judge(vec![nested(vec![put_op("a")], vec![]), nested(vec![delete_op("a", "b")], vec![])]),
             Err(Refusal::DuplicateKey)
