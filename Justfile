@@ -34,7 +34,7 @@ orlopctl *arguments:
     @ORLOPCONFIG=out/cluster/orlopconfig {{ programs }}/orlopctl {{ arguments }}
 
 # The whole proof: the gate, then every test, the boots of the image last
-test *options: check image
+test *options: check image kubectl
     cargo nextest run --release --workspace {{ options }}
 
 # The gate: format, lints, licences and sources of dependencies. Writes nothing.
@@ -55,6 +55,11 @@ build:
 # The image: kernel, initramfs and ISO into out/image
 image *options: build
     {{ programs }}/image all --out {{ image }} {{ options }}
+
+# The kubectl that the suites are written for, where `./just` looks for programs first
+[private]
+kubectl: build
+    {{ programs }}/image tool kubectl usr/bin/kubectl --into "${ORLOP_CACHE:?run ./just}/tools/bin"
 
 # The kernel alone (cached by its sources, configuration and compiler)
 kernel *options:

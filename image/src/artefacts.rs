@@ -125,6 +125,23 @@ impl Artefacts {
         Ok(())
     }
 
+    /// Puts one program of a package into `folder`, replacing another version of it. The name is there or not there at all.
+    pub(crate) fn tool(&self, package: &str, program: &Path, folder: &Path) -> Result<PathBuf, ArtefactError> {
+        let keep = |path: &Path| {
+            let path = path.to_owned();
+            |source| ArtefactError::Keep { path, source }
+        };
+        let name = program.file_name().unwrap_or(program.as_os_str());
+        let path = folder.join(name);
+        let scratch = folder.join(format!(".{package}.{}", std::process::id()));
+        fs::create_dir_all(&scratch).map_err(keep(&scratch))?;
+        let placed = self
+            .unpack(&[package], &scratch)
+            .and_then(|()| fs::rename(scratch.join(program), &path).map_err(keep(&path)));
+        fs::remove_dir_all(&scratch).map_err(keep(&scratch))?;
+        placed.map(|()| path)
+    }
+
     /// Asks the mirror what each artefact's version is now. Returns the new pins in the order of the lock.
     pub(crate) fn newest(&self) -> Result<Vec<Artefact>, ArtefactError> {
         let room = self.cache.room("artefacts")?;

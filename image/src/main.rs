@@ -84,6 +84,9 @@ fn run(options: &Options) -> Result<(), Failure> {
             artefacts.fetch(&names)?;
             println!("all {} artefacts are in the cache", names.len());
         }
+        Command::Tool { package, program, into } => {
+            println!("{}", artefacts.tool(package, program, into)?.display());
+        }
         Command::Artefacts { update: true } => {
             let newest = artefacts.newest()?;
             let updated = artefacts::repin(&text, &newest).map_err(lock_failed)?;

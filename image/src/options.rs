@@ -25,6 +25,16 @@ pub(crate) enum Command {
         #[arg(long)]
         update: bool,
     },
+    /// Put a program out of a pinned package into a folder, for the tests to run.
+    Tool {
+        /// The package, as the lock file names it.
+        package: String,
+        /// The program's path inside the package.
+        program: PathBuf,
+        /// Where it goes.
+        #[arg(long)]
+        into: PathBuf,
+    },
     /// Compile the kernel, once per machine, and say where it is.
     Kernel {
         #[command(flatten)]
