@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
-use super::list::{View, matches, signed};
+use super::list::{matches, signed};
 use super::{in_version, with_name};
 use crate::app::{App, Phase};
 use crate::cache::{Cache, CachedObject, Cursor, EventType, Form, Overrun, frame};
@@ -113,8 +113,12 @@ async fn begin(
             let (snapshot, cursor) = cache.snapshot_and_cursor();
             return Ok(Ok(Following { initial: VecDeque::new(), marks: None, cursor, after: snapshot.revision }));
         }
+        // The watch goes on from the cache, so it is the cache that must have come that far.
         (Some(version), Some(true)) if version > 0 => {
-            View { app, call, cache }.not_older_than(version).await?;
+            cache
+                .reach(version)
+                .await
+                .map_err(|behind| Status::too_large_resource_version(version as u64, behind.current as u64, 1))?;
         }
         (None, _) => {
             // The newest state, when the cache can tell whether it has it.
