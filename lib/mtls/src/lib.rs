@@ -1,6 +1,6 @@
-//! TLS with a verified peer, from PEM files: the one place where rustls is configured.
+//! TLS with a verified peer, from PEM files: how every service sets rustls up.
 //!
-//! The services' connections go through [`server_config`] and [`client_config`]; gRPC clients let tonic set rustls up. The provider is
+//! All services go through [`server_config`] and [`client_config`]; `orlopctl` alone leaves it to tonic. The provider is
 //! always `ring`, so that no process-wide default has to be installed.
 
 use std::path::{Path, PathBuf};
