@@ -33,7 +33,7 @@ use crate::network::State;
 use crate::options::Options;
 use crate::report::Report;
 use crate::supervisor::Supervisor;
-use crate::{clock, config, credentials, disks, network, operator};
+use crate::{clock, config, credentials, disks, network, operator, space};
 
 /// Name of the configuration in the firmware.
 const FIRMWARE_CONFIG: &str = "opt/dev.orlop/config";
@@ -138,7 +138,6 @@ async fn boot(options: Arc<Options>, report: Report) -> Result<Running, Error> {
         generation: choice.generation,
         authorities: Arc::clone(&authorities),
         facts: RwLock::new(facts),
-        volumes: [options.path(STATE), options.path(VAR)],
     });
     let supervisor = Supervisor::new(options.init_socket.clone());
     let upkeep = Upkeep { options, about, report, supervisor, config: choice.config, held, tls: tls_sender };
@@ -149,6 +148,9 @@ async fn boot(options: Arc<Options>, report: Report) -> Result<Running, Error> {
         report: upkeep.report.clone(),
         supervisor: upkeep.supervisor.clone(),
     };
+    let volumes = [("the STATE partition", STATE), ("the DATA partition", VAR)];
+    let volumes = volumes.map(|(name, path)| (format!("{name} ({path})"), upkeep.options.path(path)));
+    tokio::spawn(space::watch(volumes.into(), upkeep.report.clone()));
     tokio::spawn(upkeep.follow(network));
     Ok(Running { machine, listener, tls, stop: CancellationToken::new() })
 }

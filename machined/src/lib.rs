@@ -14,6 +14,7 @@ mod network;
 mod operator;
 mod options;
 mod report;
+mod space;
 mod supervisor;
 
 use std::ffi::OsString;

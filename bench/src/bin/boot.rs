@@ -88,6 +88,7 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
         arguments: String::new(),
         disks: Disks::Own,
         network: Network::Free,
+        date: None,
         reboots: false,
     };
     println!("On {accelerator}, {} processors, {} MiB.", options.cpus, options.memory);

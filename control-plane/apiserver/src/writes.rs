@@ -319,6 +319,10 @@ pub(crate) fn failure(row: &Resource, operation: &str, error: &StoreError) -> St
         }
         StoreError::Compacted => Status::expired("The resourceVersion for the provided list is too old."),
         StoreError::FutureRevision => Status::timeout("Too large resource version", 1),
+        StoreError::NoSpace(status) => {
+            tracing::warn!(resource = %row.plural, operation, "the store has no space for a request");
+            Status::unclassified(status.message())
+        }
         StoreError::Refused(status) => {
             tracing::error!(resource = %row.plural, operation, error = %chain::Chain(error), "the store refused a request");
             Status::unclassified(status.message())

@@ -1,4 +1,4 @@
-//! Alarms and the quota: what writes are refused for.
+//! Alarms, the quota and the room on the disk: what writes are refused for.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -8,30 +8,66 @@ use store_core::{Fault, Refusal, View, record};
 
 /// What a put takes besides its key and value.
 const PUT_OVERHEAD: u64 = 256;
+/// An alarm for want of space ends when so much may be written to the disk at least: several of the largest requests.
+const CLEAR_ROOM: u64 = 16 << 20;
 /// What a lease takes.
 pub const LEASE_COST: u64 = 64;
 
-/// Which alarms are raised, and how full the store is.
-#[derive(Debug, Default)]
+/// An alarm for want of space ends when so much of the quota is used at most: the next few writes must not raise it again.
+const LOW_WATER_PERCENT: u64 = 90;
+
+/// Which alarms are raised, and how full the store and its disk are.
+#[derive(Debug)]
 pub struct Alarms {
+    member: u64,
     no_space: AtomicBool,
+    own_no_space: AtomicBool,
     corrupt: AtomicBool,
     used: AtomicU64,
+    /// Bytes that may still be written to the disk.
+    room: AtomicU64,
 }
 
 impl Alarms {
+    /// The alarms as this member sees them. Nothing is measured yet, so nothing is refused.
+    pub fn new(member: u64) -> Self {
+        Self {
+            member,
+            no_space: AtomicBool::default(),
+            own_no_space: AtomicBool::default(),
+            corrupt: AtomicBool::default(),
+            used: AtomicU64::default(),
+            room: AtomicU64::new(u64::MAX),
+        }
+    }
+
     /// Reads which alarms are raised.
     pub fn load(&self, view: &dyn View) -> Result<(), Fault> {
         let raised = record::alarms(view)?;
         let has = |alarm: AlarmType| raised.iter().any(|(_, one)| *one == alarm as i32);
         self.no_space.store(has(AlarmType::Nospace), Ordering::Release);
+        self.own_no_space.store(raised.contains(&(self.member, AlarmType::Nospace as i32)), Ordering::Release);
         self.corrupt.store(has(AlarmType::Corrupt), Ordering::Release);
         Ok(())
     }
 
-    /// Notes how many bytes are in use.
-    pub fn measured(&self, used: u64) {
+    /// Notes how many bytes are in use, and how many may still be written to the disk.
+    pub fn measured(&self, used: u64, room: u64) {
         self.used.store(used, Ordering::Relaxed);
+        self.room.store(room, Ordering::Relaxed);
+    }
+
+    /// Whether this member has raised NOSPACE.
+    pub fn own_no_space(&self) -> bool {
+        self.own_no_space.load(Ordering::Acquire)
+    }
+
+    /// Whether this member's alarm for want of space is raised and its cause is gone: deletions and compaction, or an
+    /// operator who made room on the disk, have brought it well below the quota.
+    pub fn has_space_again(&self, quota: Option<u64>) -> bool {
+        self.own_no_space()
+            && self.room.load(Ordering::Relaxed) >= CLEAR_ROOM
+            && quota.is_none_or(|quota| self.used.load(Ordering::Relaxed) <= quota / 100 * LOW_WATER_PERCENT)
     }
 
     /// Whether NOSPACE is raised.
@@ -49,7 +85,8 @@ impl Alarms {
         if self.corrupt() { Err(Refusal::Corrupt) } else { Ok(()) }
     }
 
-    /// Refuses a write of `cost` bytes when there is no space; `Ok(false)` when it does not fit and the alarm must be raised.
+    /// Refuses a write of `cost` bytes when there is no space; `Ok(false)` when it does not fit into the quota or onto the
+    /// disk and the alarm must be raised.
     pub fn check_space(&self, cost: u64, quota: Option<u64>) -> Result<bool, Refusal> {
         self.check_corrupt()?;
         if cost == 0 {
@@ -58,7 +95,8 @@ impl Alarms {
         if self.no_space() {
             return Err(Refusal::NoSpace);
         }
-        Ok(quota.is_none_or(|quota| self.used.load(Ordering::Relaxed).saturating_add(cost) <= quota))
+        let fits = cost <= self.room.load(Ordering::Relaxed);
+        Ok(fits && quota.is_none_or(|quota| self.used.load(Ordering::Relaxed).saturating_add(cost) <= quota))
     }
 }
 
@@ -107,15 +145,32 @@ mod tests {
 
     #[test]
     fn space_is_refused_only_to_those_who_take_some() {
-        let alarms = Alarms::default();
-        alarms.measured(1000);
+        let alarms = Alarms::new(1);
+        alarms.measured(1000, u64::MAX);
         assert_eq!(alarms.check_space(10, Some(1010)), Ok(true));
         assert_eq!(alarms.check_space(11, Some(1010)), Ok(false));
         assert_eq!(alarms.check_space(11, None), Ok(true));
+        alarms.measured(0, 10);
+        assert_eq!(alarms.check_space(10, None), Ok(true));
+        assert_eq!(alarms.check_space(11, None), Ok(false));
         alarms.no_space.store(true, Ordering::Release);
         assert_eq!(alarms.check_space(0, Some(1)), Ok(true));
         assert_eq!(alarms.check_space(1, None), Err(Refusal::NoSpace));
         alarms.corrupt.store(true, Ordering::Release);
         assert_eq!(alarms.check_space(0, None), Err(Refusal::Corrupt));
+    }
+
+    #[test]
+    fn an_alarm_ends_well_below_what_raised_it() {
+        let alarms = Alarms::new(1);
+        alarms.measured(0, u64::MAX);
+        assert!(!alarms.has_space_again(Some(1000)), "there is no alarm");
+        alarms.own_no_space.store(true, Ordering::Release);
+        assert!(alarms.has_space_again(Some(1000)));
+        alarms.measured(901, u64::MAX);
+        assert!(!alarms.has_space_again(Some(1000)));
+        assert!(alarms.has_space_again(None));
+        alarms.measured(900, CLEAR_ROOM - 1);
+        assert!(!alarms.has_space_again(Some(1000)));
     }
 }

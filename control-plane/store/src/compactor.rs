@@ -45,6 +45,11 @@ impl Compactor {
         });
     }
 
+    /// Up to which revision everything is removed.
+    pub fn progress(&self) -> Revision {
+        *self.removed.borrow()
+    }
+
     /// Waits until everything up to `revision` is removed.
     pub async fn removed(&self, revision: Revision) -> io::Result<()> {
         let mut removed = self.removed.clone();

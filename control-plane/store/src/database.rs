@@ -15,6 +15,8 @@ use store_core::compaction::Step;
 use store_core::overlay::Write;
 use store_core::{Cursor, Fault, Space, View};
 
+use crate::folder;
+
 /// Blocks read from files, their indexes and filters.
 const CACHE_BYTES: usize = 24 << 20;
 /// Writes that are not in files yet, of all spaces together. More: longer replay after a crash, fewer and larger files.
@@ -58,6 +60,11 @@ impl Database {
         let write_buffers = WriteBufferManager::new_write_buffer_manager(WRITE_BUFFER_BYTES, false);
         let generation = open_generation(folder, number, &cache, &write_buffers)?;
         Ok(Self { folder: folder.into(), cache, write_buffers, current: RwLock::new(Arc::new(generation)) })
+    }
+
+    /// Whether there has never been a state in `folder`.
+    pub fn is_new(folder: &Path) -> bool {
+        !folder.join(CURRENT).exists()
     }
 
     fn generation(&self) -> Arc<Generation> {
@@ -187,8 +194,9 @@ fn open_generation(
     cache: &Cache,
     write_buffers: &WriteBufferManager,
 ) -> io::Result<Generation> {
+    let path = generation_folder(folder, number);
     let mut options = Options::default();
-    options.create_if_missing(true);
+    options.create_if_missing(folder::is_new(&path)?);
     options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
     options.set_atomic_flush(true);
@@ -207,8 +215,7 @@ fn open_generation(
     // The family every RocksDB has is not used: it gets the same options only because its own bring a cache of their own.
     let unused = (rocksdb::DEFAULT_COLUMN_FAMILY_NAME, options.clone());
     let families = families.chain([unused]).map(|(name, options)| ColumnFamilyDescriptor::new(name, options));
-    let db =
-        DB::open_cf_descriptors(&options, generation_folder(folder, number), families).map_err(io::Error::other)?;
+    let db = DB::open_cf_descriptors(&options, path, families).map_err(io::Error::other)?;
     Ok(Generation { db, number })
 }
 

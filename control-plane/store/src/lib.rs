@@ -10,6 +10,7 @@ pub mod compactor;
 pub mod config;
 pub mod database;
 pub mod flags;
+pub mod folder;
 pub mod grpc;
 pub mod leases;
 pub mod metrics;
@@ -17,6 +18,7 @@ pub mod node;
 pub mod pages;
 pub mod poison;
 pub mod raft;
+pub mod room;
 pub mod serve;
 pub mod watches;
 

@@ -25,20 +25,25 @@ use crate::alarms::Alarms;
 use crate::compactor::Compactor;
 use crate::config::Config;
 use crate::database::Database;
+use crate::folder;
 use crate::leases::Leases;
 use crate::metrics::{Gauges, Metrics};
 use crate::poison::Poison;
 use crate::raft::log::Log;
 use crate::raft::machine::{Applied, Listener, Machine};
 use crate::raft::network::Peers;
-use crate::raft::{Proposal, Raft};
+use crate::raft::{Proposal, Raft, Types};
+use crate::room::Room;
 use crate::watches::{self, Inbox, Notice};
 
 /// Writes that may be between proposal and answer. More are told to come back: waiting would only take memory.
 const MAX_PENDING: usize = 5000;
 /// Reads that may wait for the same barrier.
 const MAX_WAITING_READS: usize = 65_536;
-/// How often the size of the state is measured for the quota.
+/// Bytes of entries that the log may hold; then it is purged to half of that. Entries are also purged by their number
+/// (`--snapshot-count`), but large ones would fill the disk long before. A member that was away for longer gets a snapshot.
+const MAX_LOG_BYTES: u64 = 128 << 20;
+/// How often the size of the state and the room on the disk are measured.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a member could not start.
@@ -136,17 +141,24 @@ impl Node {
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
         let metrics = Arc::new(Metrics::default());
         let poison = Poison::default();
-        let folder = config.data_dir.join("member");
-        std::fs::create_dir_all(&folder).map_err(starting(format!("make {}", folder.display())))?;
-        close_to_others(&config.data_dir)
+        let member = config.data_dir.join("member");
+        std::fs::create_dir_all(&member).map_err(starting(format!("make {}", member.display())))?;
+        folder::close_to_others(&config.data_dir)
             .map_err(starting(format!("set the mode of {}", config.data_dir.display())))?;
+        let room = Room::new(&member);
+        room.before_opening().map_err(starting(format!("look for room in {}", member.display())))?;
 
-        let log_folder = folder.join("raft");
+        let log_folder = member.join("raft");
         let log = Log::open(&log_folder, poison.clone(), Arc::clone(&metrics))
             .map_err(starting(format!("open the log in {}", log_folder.display())))?;
         let identity = if let Some(identity) = log.identity().map_err(starting("read who this member is"))? {
             identity
         } else {
+            // The identity is written before there is any state.
+            if !Database::is_new(&member) {
+                let missing = format!("there is a state in {}, but its log is gone", member.display());
+                return Err(starting("open the log")(io::Error::other(missing)));
+            }
             // Random and never used again: a member that comes back with an empty disk is another member.
             let id = || rand::random_range(1..u64::MAX);
             let identity = Identity { cluster_id: id(), member_id: id() };
@@ -154,10 +166,14 @@ impl Node {
             identity
         };
 
+        if log.is_purged() && Database::is_new(&member) {
+            let missing = format!("the beginning of the log in {} is gone, and so is the state", log_folder.display());
+            return Err(starting("open the state")(io::Error::other(missing)));
+        }
         let database =
-            Arc::new(Database::open(&folder).map_err(starting(format!("open the state in {}", folder.display())))?);
+            Arc::new(Database::open(&member).map_err(starting(format!("open the state in {}", member.display())))?);
         let state = database.read(State::load).map_err(starting("read where the state stands"))?;
-        let alarms = Arc::new(Alarms::default());
+        let alarms = Arc::new(Alarms::new(identity.member_id));
         database.read(|view| alarms.load(view)).map_err(starting("read the alarms"))?;
         let leases = Arc::new(Leases::default());
         let position = Arc::new(Position {
@@ -208,7 +224,7 @@ impl Node {
         });
         node.found_cluster().await?;
         node.recover().await?;
-        node.follow();
+        node.follow(room);
         Ok(node)
     }
 
@@ -239,7 +255,7 @@ impl Node {
     }
 
     /// Starts the tasks that follow the log's state, the leases, and the disk.
-    fn follow(self: &Arc<Self>) {
+    fn follow(self: &Arc<Self>, room: Room) {
         let mut raft_metrics = self.raft.metrics();
         let (term, poison, metrics) = (Arc::clone(&self.term), self.poison.clone(), Arc::clone(&self.metrics));
         term.store(raft_metrics.borrow_watched().current_term, Ordering::Release);
@@ -272,18 +288,64 @@ impl Node {
         if self.barriers.set(waiters).is_ok() {
             tokio::spawn(serve_barriers(self.raft.clone(), queue));
         }
-        let node = Arc::clone(self);
-        tokio::spawn(async move {
-            let mut tick = tokio::time::interval(MEASURE_EVERY);
-            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            loop {
-                tick.tick().await;
-                match node.database.size() {
-                    Ok((_, in_use)) => node.alarms.measured(in_use),
-                    Err(error) => tracing::warn!(%error, "the size of the state could not be measured"),
-                }
+        tokio::spawn(Arc::clone(self).watch_space(room));
+    }
+
+    /// For ever: measures the state and its disk, keeps the log short, makes space when there is none, and ends an alarm
+    /// for want of space when its cause is gone.
+    async fn watch_space(self: Arc<Self>, room: Room) {
+        let mut tick = tokio::time::interval(MEASURE_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut reclaimed = None;
+        loop {
+            tick.tick().await;
+            if let Err(error) = room.keep_reserve() {
+                tracing::debug!(%error, "no reserve could be made");
             }
-        });
+            match self.database.size().and_then(|(_, in_use)| Ok((in_use, room.left()?))) {
+                Ok((in_use, left)) => self.alarms.measured(in_use, left),
+                Err(error) => tracing::warn!(%error, "the size of the state could not be measured"),
+            }
+            if self.shorten_log().await.is_err() {
+                return;
+            }
+            // What was compacted is still in files, of which RocksDB rewrites few as long as nothing is written.
+            if self.alarms.own_no_space() && reclaimed != Some(self.compactor.progress()) {
+                reclaimed = Some(self.compactor.progress());
+                self.reclaim().await;
+            }
+            if self.alarms.has_space_again(self.config.quota)
+                && self.no_space_alarm(AlarmAction::Deactivate).await.is_ok()
+            {
+                tracing::info!("there is space again: writes are taken");
+            }
+        }
+    }
+
+    /// Purges what makes the log longer than it should be, in bytes. What is not in files of the state yet stays until it
+    /// is. Fails when the log has stopped.
+    async fn shorten_log(&self) -> Result<(), Fatal<Types>> {
+        let Some(upto) = self.log.excess(MAX_LOG_BYTES) else { return Ok(()) };
+        self.raft.trigger().snapshot().await?;
+        self.raft.trigger().purge_log(upto).await
+    }
+
+    /// Gives space that nobody uses back to the disk.
+    pub async fn reclaim(&self) {
+        let database = Arc::clone(&self.database);
+        let reclaimed = tokio::task::spawn_blocking(move || database.reclaim()).await;
+        if let Err(error) = reclaimed.map_err(io::Error::other).and_then(|result| result) {
+            tracing::warn!(%error, "space could not be given back");
+        }
+    }
+
+    async fn no_space_alarm(&self, action: AlarmAction) -> Result<(), Refusal> {
+        let change = AlarmRequest {
+            action: action.into(),
+            member_id: self.identity.member_id,
+            alarm: AlarmType::Nospace.into(),
+        };
+        self.propose(Op::Alarm(change)).await.map(drop)
     }
 
     /// Stops: nothing new is taken, what was taken is on disk, and the next start has nothing to apply again.
@@ -334,13 +396,11 @@ impl Node {
         if self.alarms.check_space(cost, self.config.quota)? {
             return Ok(());
         }
-        let raise = AlarmRequest {
-            action: AlarmAction::Activate.into(),
-            member_id: self.identity.member_id,
-            alarm: AlarmType::Nospace.into(),
-        };
-        tracing::warn!(quota = self.config.quota, "the quota is used up: writes are refused until space is made");
-        self.propose(Op::Alarm(raise)).await?;
+        tracing::warn!(
+            quota = self.config.quota,
+            "the quota or the disk is used up: writes are refused until space is made"
+        );
+        self.no_space_alarm(AlarmAction::Activate).await?;
         Err(Refusal::NoSpace)
     }
 
@@ -486,10 +546,4 @@ fn raft_config(config: &Config) -> Result<openraft::Config, StartError> {
     }
     .validate()
     .map_err(starting("check the settings of the log"))
-}
-
-/// Keys and values are nobody else's business.
-fn close_to_others(folder: &std::path::Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
 }

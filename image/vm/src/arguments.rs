@@ -106,6 +106,8 @@ pub struct Machine {
     pub config: Option<PathBuf>,
     /// The operator's certificate request.
     pub operator_request: Option<PathBuf>,
+    /// What the machine's clock shows when it is switched on, as `2028-01-01`; `None`: the host's time.
+    pub date: Option<String>,
     /// Whether a reboot starts the machine again; otherwise it ends QEMU.
     pub reboots: bool,
 }
@@ -132,7 +134,7 @@ impl Machine {
         line.add("-cpu", [processor]);
         line.add("-smp", [self.cpus.to_string()]);
         line.add("-m", [self.memory.to_string()]);
-        line.add("-rtc", ["base=utc"]);
+        line.add("-rtc", [format!("base={}", self.date.as_deref().unwrap_or("utc"))]);
         line.add("-device", ["virtio-rng-pci"]);
         if !self.reboots {
             line.flag("-no-reboot");
@@ -270,6 +272,7 @@ mod tests {
             network: Some(Ports { machine: 4001, kubernetes: 4002 }),
             config: Some("config.yaml".into()),
             operator_request: Some("operator.csr".into()),
+            date: None,
             reboots: true,
         }
     }

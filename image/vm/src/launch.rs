@@ -425,6 +425,7 @@ mod tests {
             network: None,
             config: None,
             operator_request: None,
+            date: None,
             reboots: false,
         }
     }

@@ -226,6 +226,7 @@ fn start_or_find(folder: Folder, order: &Up) -> Result<Vm, Failure> {
         network: last.map_or(Network::Free, |last| {
             Network::Preferred(Ports { machine: last.machine_port, kubernetes: last.kubernetes_port })
         }),
+        date: None,
         reboots: true,
     };
     let machine = setup.prepare(&folder, &image)?;

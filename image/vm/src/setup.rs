@@ -116,6 +116,8 @@ pub struct Setup {
     pub disks: Disks,
     /// Whether it has a network card; with these ports if they are free, else with others.
     pub network: Network,
+    /// What its clock shows when it is switched on, as `2028-01-01`; `None`: the host's time.
+    pub date: Option<String>,
     /// Whether a reboot starts it again; otherwise it ends QEMU.
     pub reboots: bool,
 }
@@ -158,6 +160,7 @@ impl Setup {
             },
             config: Some(folder.config()),
             operator_request: Some(folder.operator_request()),
+            date: self.date.clone(),
             reboots: self.reboots,
         })
     }
@@ -237,6 +240,7 @@ mod tests {
             arguments: "orlop.test=1".into(),
             disks: Disks::Own,
             network: Network::Free,
+            date: None,
             reboots: false,
         }
     }

@@ -7,6 +7,7 @@
 //! | which configuration is in effect | `source.rs` |
 //! | which names a certificate carries | `names.rs` |
 //! | with which arguments and credentials a service starts | `services.rs` |
+//! | when a volume is too full | `space.rs` |
 //! | when a DHCP lease is renewed | `dhcp.rs` |
 
 pub mod clock;
@@ -21,3 +22,4 @@ pub mod roles;
 pub mod services;
 pub mod signature;
 pub mod source;
+pub mod space;

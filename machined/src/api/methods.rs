@@ -46,8 +46,6 @@ pub(crate) struct About {
     pub(crate) authorities: Arc<Authorities>,
     /// Changes with the addresses.
     pub(crate) facts: RwLock<Facts>,
-    /// Where it is looked whether a disk is full.
-    pub(crate) volumes: [std::path::PathBuf; 2],
 }
 
 /// The methods.
@@ -75,7 +73,7 @@ impl machine_server::Machine for Machine {
 
     async fn status(&self, _: Request<api::StatusRequest>) -> Answer<api::StatusResponse> {
         let facts = self.facts();
-        let mut conditions: Vec<_> = self
+        let conditions = self
             .report
             .list()
             .into_iter()
@@ -85,8 +83,6 @@ impl machine_server::Machine for Machine {
                 message: condition.message,
             })
             .collect();
-        conditions.extend(self.about.volumes.iter().filter_map(|volume| fullness(volume)));
-        conditions.sort_by_key(|condition| std::cmp::Reverse(condition.severity));
         Ok(Response::new(api::StatusResponse {
             hostname: facts.hostname,
             machine_id: self.about.machine_id.clone(),
@@ -275,21 +271,6 @@ fn severity(severity: Severity) -> api::Severity {
         Severity::Warning => api::Severity::Warning,
         Severity::Error => api::Severity::Error,
     }
-}
-
-/// Says so when a volume has less than a twentieth of its room left.
-fn fullness(volume: &std::path::Path) -> Option<api::Condition> {
-    let room = rustix::fs::statvfs(volume).ok()?;
-    if room.f_blocks == 0 || room.f_bavail.saturating_mul(20) >= room.f_blocks {
-        return None;
-    }
-    let free_mib = room.f_bavail.saturating_mul(room.f_frsize) >> 20;
-    let severity = if room.f_bavail == 0 { api::Severity::Error } else { api::Severity::Warning };
-    Some(api::Condition {
-        part: "space".to_owned(),
-        severity: severity.into(),
-        message: format!("{} is full: {free_mib} MiB are free", volume.display()),
-    })
 }
 
 fn uptime_ms() -> u64 {

@@ -3,6 +3,8 @@
 //! The tests boot the image that `./just image` has made into `out/image`. What a machine said stays in `out/boot/<test>`
 //! for a person to read; its disks are removed when the test has passed.
 
+pub mod partition;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -58,6 +60,7 @@ pub fn setup(boot: Boot) -> Setup {
         arguments: String::new(),
         disks: Disks::Own,
         network: Network::Free,
+        date: None,
         reboots: false,
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -104,14 +104,27 @@ impl Server {
         self.wait_until_ready().await;
     }
 
+    /// Starts the server again where it cannot start, and waits for its end; what it said.
+    pub fn start_in_vain(&mut self) -> String {
+        let before = self.log().len();
+        self.process = spawn(self.kind, self.folder.path(), self.port, self.peer_port, &self.extra);
+        let status = self.wait_for_end();
+        assert!(!status.success(), "the server ended as if all was well");
+        self.log().split_off(before)
+    }
+
     /// Asks the server to stop and waits for its end; the exit code.
     pub fn stop(&mut self) -> Option<i32> {
         let pid = self.process.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
+        self.wait_for_end().code()
+    }
+
+    fn wait_for_end(&mut self) -> ExitStatus {
         let deadline = Instant::now() + DEADLINE;
         loop {
             if let Some(status) = self.process.try_wait().expect("the server is a child") {
-                return status.code();
+                return status;
             }
             assert!(Instant::now() < deadline, "the server did not stop: {}", self.log());
             std::thread::sleep(Duration::from_millis(10));

@@ -84,8 +84,9 @@ fn same_name(call: &Call, object: &Object) -> Result<(), Status> {
 
 /// PATCH of an object or a subresource.
 pub(super) async fn patch(app: &Arc<App>, call: &Call) -> Result<Answer, Status> {
-    let options = WriteOptions::parse(Write::Patch, &call.query)?;
+    // The type goes first: what the options may be depends on it.
     let patch_type = PatchType::from_media_type(negotiate::media_type(&call.headers).unwrap_or_default())?;
+    let options = WriteOptions::parse(Write::Patch, &call.query)?;
     let patch = Patch::parse(patch_type, &call.body().await?)?;
     let writer = Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run };
     let absent = || Status::not_found(&call.row, &call.target.name);

@@ -38,6 +38,9 @@ pub(crate) enum StoreError {
     /// The revision asked for does not exist yet.
     #[error("the revision is in the future")]
     FutureRevision,
+    /// The store takes no more data until some is deleted and compacted, or its disk has room.
+    #[error("the store has no space")]
+    NoSpace(#[source] Box<Status>),
     /// The store answered with an error.
     #[error("the store refused")]
     Refused(#[source] Box<Status>),
@@ -48,6 +51,9 @@ impl From<Status> for StoreError {
         match status.code() {
             Code::OutOfRange if status.message().contains("has been compacted") => Self::Compacted,
             Code::OutOfRange if status.message().contains("is a future revision") => Self::FutureRevision,
+            Code::ResourceExhausted if status.message().contains("database space exceeded") => {
+                Self::NoSpace(Box::new(status))
+            }
             _ if is_passing(&status) => Self::Unavailable(Box::new(status)),
             _ => Self::Refused(Box::new(status)),
         }

@@ -171,6 +171,9 @@ impl StoreClient {
 
     /// One step of compaction shared by several servers through `compact_rev_key`: whoever advances the record from
     /// version `seen` compacts to `revision`. Returns the record's version, the revision it names and the store's.
+    ///
+    /// A store without space takes no record. It is compacted all the same: nothing else makes space there, and two
+    /// servers that compact in the same round only ask for the same thing twice.
     pub(crate) async fn compact(&self, seen: i64, revision: i64) -> Result<(i64, i64, i64), StoreError> {
         const KEY: &[u8] = b"compact_rev_key";
         let put = PutRequest {
@@ -188,24 +191,35 @@ impl StoreClient {
                 let request = request.clone();
                 async move { KvClient::new(channel).txn(request).await }
             })
-            .await?
-            .value;
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer.value,
+            Err(StoreError::NoSpace(_)) => {
+                self.compact_to(revision).await?;
+                return Ok((seen, revision, self.revision().await?));
+            }
+            Err(error) => return Err(error),
+        };
         let now = answer.header.as_ref().map_or(0, |header| header.revision);
         if !answer.succeeded {
             let record = found(&answer, 0);
             let named = record.as_ref().and_then(|kv| std::str::from_utf8(&kv.value).ok()?.parse().ok()).unwrap_or(0);
             return Ok((record.map_or(0, |kv| kv.version), named, now));
         }
-        if revision > 0 {
-            let request = CompactionRequest { revision, ..CompactionRequest::default() };
-            let compacted =
-                self.call("compact", |channel| async move { KvClient::new(channel).compact(request).await }).await;
-            match compacted {
-                Ok(_) | Err(StoreError::Compacted) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        self.compact_to(revision).await?;
         Ok((seen + 1, revision, now))
+    }
+
+    /// Compacts to `revision`; 0 is nothing yet, and what was compacted before is no error.
+    async fn compact_to(&self, revision: i64) -> Result<(), StoreError> {
+        if revision == 0 {
+            return Ok(());
+        }
+        let request = CompactionRequest { revision, ..CompactionRequest::default() };
+        match self.call("compact", |channel| async move { KvClient::new(channel).compact(request).await }).await {
+            Ok(_) | Err(StoreError::Compacted) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -72,13 +72,9 @@ impl Maintenance for Service {
     }
 
     async fn defragment(&self, _: Request<DefragmentRequest>) -> Result<Response<DefragmentResponse>, Status> {
-        let database = Arc::clone(&self.0.database);
+        let node = Arc::clone(&self.0);
         // Space is given back all the time; this only asks for all of it now, and nobody has to wait for it.
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = database.reclaim() {
-                tracing::warn!(%error, "space could not be given back");
-            }
-        });
+        tokio::spawn(async move { node.reclaim().await });
         Ok(Response::new(DefragmentResponse { header: Some(self.0.header(Revision(0))) }))
     }
 

@@ -4,6 +4,7 @@
 //! [writer](writer), which makes them durable. Votes, truncations and purges go through the same queue, so nothing later
 //! becomes durable before something earlier.
 
+mod extent;
 mod tail;
 mod writer;
 
@@ -18,13 +19,16 @@ use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use openraft::{LogState, OptionalSend};
 use prost::Message;
 use proto::store::Identity;
+use rocksdb::properties;
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, ReadOptions, WriteOptions};
 use tokio::sync::{mpsc, oneshot};
 
 use super::codec;
 use super::{Entry, LogId, Types, Vote};
+use crate::folder;
 use crate::metrics::Metrics;
 use crate::poison::Poison;
+use extent::Extent;
 use tail::Tail;
 use writer::Job;
 
@@ -54,11 +58,13 @@ struct Shared {
 }
 
 /// What is known without asking the disk.
+#[derive(Default)]
 struct Memory {
     vote: Option<Vote>,
     purged: Option<LogId>,
     last: Option<LogId>,
     tail: Tail,
+    extent: Extent,
     /// Not worth a write of its own: it goes with the next batch.
     committed: Option<LogId>,
 }
@@ -75,6 +81,14 @@ impl Shared {
 
     fn meta(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         self.db.get_cf(self.family(META)?, key).map_err(io::Error::other)
+    }
+
+    /// About how many bytes the entries on the disk have.
+    fn stored_bytes(&self) -> io::Result<u64> {
+        let family = self.family(LOG)?;
+        let number = |name| self.db.property_int_value_cf(family, name).map_err(io::Error::other);
+        let memory = number(properties::CUR_SIZE_ALL_MEM_TABLES)?.unwrap_or(0);
+        Ok(memory + number(properties::ESTIMATE_LIVE_DATA_SIZE)?.unwrap_or(0))
     }
 
     /// Reads entries from the disk; stops at the first gap.
@@ -103,9 +117,9 @@ fn index(key: &[u8]) -> io::Result<u64> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-fn options() -> Options {
+fn options(is_new: bool) -> Options {
     let mut options = Options::default();
-    options.create_if_missing(true);
+    options.create_if_missing(is_new);
     options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
     options.set_use_fsync(false); // fdatasync
@@ -141,11 +155,11 @@ fn family_options(options: &Options, write_buffer: usize) -> Options {
 impl Log {
     /// Opens the log in `folder`, making it if it is not there, and starts its writer thread.
     pub fn open(folder: &Path, poison: Poison, metrics: Arc<Metrics>) -> io::Result<Self> {
-        let options = options();
+        let options = options(folder::is_new(folder)?);
         let families = [(LOG, 16 << 20), (META, 1 << 20), (rocksdb::DEFAULT_COLUMN_FAMILY_NAME, 1 << 20)];
         let families = families.map(|(name, size)| ColumnFamilyDescriptor::new(name, family_options(&options, size)));
         let db = DB::open_cf_descriptors(&options, folder, families).map_err(io::Error::other)?;
-        let memory = Memory { vote: None, purged: None, last: None, tail: Tail::default(), committed: None };
+        let memory = Memory::default();
         let shared = Shared { db, memory: Mutex::new(memory), poison, metrics };
         let vote = shared.meta(VOTE)?.map(|bytes| codec::decode_vote(&bytes)).transpose()?;
         let purged = shared.meta(PURGED)?.map(|bytes| codec::decode_log_id(&bytes)).transpose()?;
@@ -161,10 +175,12 @@ impl Log {
                 None => purged,
             }
         };
+        let bytes = shared.stored_bytes()?;
         {
             let mut memory = shared.memory();
             (memory.vote, memory.purged, memory.last) = (vote, purged, last);
             memory.tail = Tail::behind(last.map(|id| id.index));
+            memory.extent = Extent::found(last.map_or(0, |id| id.index), bytes);
         }
         let shared = Arc::new(shared);
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -189,6 +205,17 @@ impl Log {
     /// Everything queued before is durable on return.
     pub async fn sync(&self) -> io::Result<()> {
         self.write(Job::Sync).await
+    }
+
+    /// Whether entries were removed from the front of the log.
+    pub fn is_purged(&self) -> bool {
+        self.shared.memory().purged.is_some()
+    }
+
+    /// The last entry that must be purged for the log to hold half of `limit` bytes; `None` when it holds no more than
+    /// `limit`.
+    pub fn excess(&self, limit: u64) -> Option<u64> {
+        self.shared.memory().extent.excess(limit)
     }
 
     /// Queues a write and waits until it is durable.
@@ -280,6 +307,7 @@ impl RaftLogStorage<Types> for Log {
             for entry in entries {
                 let record = codec::encode_entry(&entry);
                 memory.last = Some(entry.log_id);
+                memory.extent.push(entry.log_id.index, record.len() as u64);
                 records.push((entry.log_id.index, record.clone()));
                 memory.tail.push(entry, record.len());
             }
@@ -296,6 +324,7 @@ impl RaftLogStorage<Types> for Log {
         {
             let mut memory = self.shared.memory();
             memory.tail.truncate(from);
+            memory.extent.truncate(from);
             memory.last = memory.last.min(last_log_id);
         }
         self.write(|done| Job::Truncate { from, done }).await
@@ -305,6 +334,7 @@ impl RaftLogStorage<Types> for Log {
         {
             let mut memory = self.shared.memory();
             memory.tail.purge(log_id.index + 1);
+            memory.extent.purge(log_id.index + 1);
             memory.purged = memory.purged.max(Some(log_id));
             memory.last = memory.last.max(Some(log_id));
         }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use image_vm::setup::{Boot, Disks, Network, Setup};
+use tests_boot::partition::Partition;
 use tests_boot::{BOOT, SHUTDOWN, clean, folder, machine_api, power_off, setup, start, up};
 
 const MIB: u64 = 1 << 20;
@@ -65,7 +66,7 @@ fn a_corrupt_state_disk_is_named_and_not_formatted() {
     power_off(&mut vm, &access);
     drop(vm);
 
-    let (start_byte, bytes) = partition(&folder.disk(), "STATE");
+    let Partition { start: start_byte, bytes } = Partition::find(&folder.disk(), "STATE");
     let mut disk = File::options().read(true).write(true).open(folder.disk()).expect("the disk");
     disk.seek(SeekFrom::Start(start_byte)).expect("the partition");
     let damage = vec![0xa5; usize::try_from(bytes.min(8 * MIB)).expect("a size")];
@@ -102,20 +103,4 @@ fn fingerprint(disk: &Path) -> u64 {
         }
         hasher.write(&chunk[..read]);
     }
-}
-
-/// Where the partition of this name begins, and how long it is, in bytes; read from the GPT.
-fn partition(disk: &Path, name: &str) -> (u64, u64) {
-    let mut table = vec![0; 34 * 512];
-    File::open(disk).and_then(|mut file| file.read_exact(&mut table)).expect("the disk's partition table");
-    assert_eq!(&table[512..520], b"EFI PART", "the disk has a GPT");
-    let number = |at: usize| u64::from_le_bytes(table[at..at + 8].try_into().expect("eight bytes"));
-    let wanted: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).chain([0, 0]).collect();
-    for entry in (1024..table.len()).step_by(128) {
-        if table[entry + 56..].starts_with(&wanted) {
-            let (first, last) = (number(entry + 32), number(entry + 40));
-            return (first * 512, (last - first + 1) * 512);
-        }
-    }
-    panic!("the disk has no partition {name}");
 }

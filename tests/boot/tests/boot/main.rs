@@ -3,7 +3,9 @@
 //! A boot takes half a minute on an emulated processor: tests share one wherever one failure does not hide another.
 
 mod disks;
+mod expiry;
 mod faults;
 mod life;
 mod media;
 mod shows;
+mod store;
