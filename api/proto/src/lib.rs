@@ -26,6 +26,18 @@ pub mod raw {
     include!(concat!(env!("OUT_DIR"), "/raw/etcdserverpb.rs"));
 }
 
+/// etcd's locks.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod v3lockpb {
+    tonic::include_proto!("v3lockpb");
+}
+
+/// etcd's elections.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod v3electionpb {
+    tonic::include_proto!("v3electionpb");
+}
+
 /// The health service every gRPC prober knows.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 pub mod health {

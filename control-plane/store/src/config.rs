@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use store_core::watch::hub::Limits;
 
+use crate::access::Settings;
+use crate::access::options::TokenKind;
 use crate::flags::Flags;
 
 /// Requests may be this much larger on the wire than in the log, as with etcd.
@@ -78,6 +80,8 @@ pub struct Config {
     pub snapshot_count: u64,
     /// For idle watchers.
     pub progress_every: Duration,
+    /// How clients are known.
+    pub access: Settings,
 }
 
 impl Config {
@@ -133,6 +137,22 @@ impl Config {
             wrong("watch-progress-notify-interval", problem);
             Duration::ZERO
         });
+        let tokens = TokenKind::parse(&flags.auth_token, duration).unwrap_or_else(|problem| {
+            wrong("auth-token", problem);
+            TokenKind::Simple
+        });
+        if flags.auth_token_ttl == 0 {
+            wrong("auth-token-ttl", "must not be 0".to_owned());
+        }
+        if !(4..=31).contains(&flags.bcrypt_cost) {
+            wrong("bcrypt-cost", "must be between 4 and 31".to_owned());
+        }
+        let access = Settings {
+            tokens,
+            ttl: Duration::from_secs(flags.auth_token_ttl),
+            cost: flags.bcrypt_cost,
+            by_certificate: flags.client_cert_auth,
+        };
         if !matches!(flags.log_level.as_str(), "debug" | "info" | "warn" | "error" | "panic" | "fatal") {
             wrong("log-level", format!("`{}` is no level", flags.log_level));
         }
@@ -165,6 +185,7 @@ impl Config {
             election: Duration::from_millis(flags.election_timeout),
             snapshot_count: flags.snapshot_count,
             progress_every: progress_every.max(Duration::from_millis(100)),
+            access,
         })
     }
 

@@ -14,7 +14,7 @@ macro_rules! switch {
 
 /// An etcd-compatible store: the v3 API on a replicated log.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "store", version = crate::VERSION, disable_version_flag = false)]
+#[command(name = "store", version = crate::VERSION, disable_version_flag = false, args_override_self = true)]
 pub struct Flags {
     /// The name of this member, for people.
     #[arg(long, env = "ETCD_NAME", default_value = "default")]
@@ -98,6 +98,15 @@ pub struct Flags {
         default_value = "10m"
     )]
     pub watch_progress_notify_interval: String,
+    /// What tokens are: `simple`, or `jwt,pub-key=<file>,priv-key=<file>,sign-method=<method>,ttl=<duration>`.
+    #[arg(long, env = "ETCD_AUTH_TOKEN", default_value = "simple")]
+    pub auth_token: String,
+    /// Seconds for which a simple token is good after its last use.
+    #[arg(long, env = "ETCD_AUTH_TOKEN_TTL", default_value_t = 300)]
+    pub auth_token_ttl: u64,
+    /// How much work a password's hash takes: the exponent of bcrypt's rounds.
+    #[arg(long, env = "ETCD_BCRYPT_COST", default_value_t = 10)]
+    pub bcrypt_cost: u32,
     /// `debug`, `info`, `warn` or `error`; the variable `ORLOP_LOG` says more.
     #[arg(long, env = "ETCD_LOG_LEVEL", default_value = "info")]
     pub log_level: String,

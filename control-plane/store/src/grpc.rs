@@ -1,5 +1,6 @@
 //! The services, as etcd defines them.
 
+mod auth;
 mod cluster;
 mod health;
 mod kv;
@@ -9,6 +10,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use proto::etcdserverpb::auth_server::AuthServer;
 use proto::etcdserverpb::cluster_server::ClusterServer;
 use proto::etcdserverpb::lease_server::LeaseServer;
 use proto::etcdserverpb::maintenance_server::MaintenanceServer;
@@ -16,10 +18,13 @@ use proto::health::health_server::HealthServer;
 use proto::raw::kv_server::KvServer;
 use proto::raw::watch_server::WatchServer;
 use store_core::apply::Reply;
-use store_core::{Code, Failure, Fault, Refusal};
-use tonic::Status;
+use store_core::auth::{Caller, Rights};
+use store_core::record::State;
+use store_core::{Code, Failure, Fault, Refusal, View};
 use tonic::service::Routes;
+use tonic::{Request, Status};
 
+use crate::access::Credentials;
 use crate::node::Node;
 
 /// Every service of a node. What is not here is answered as unimplemented.
@@ -31,6 +36,7 @@ pub fn routes(node: &Arc<Node>) -> Routes {
         .add_service(LeaseServer::new(service.clone()))
         .add_service(ClusterServer::new(service.clone()))
         .add_service(MaintenanceServer::new(service.clone()))
+        .add_service(AuthServer::new(service.clone()))
         .add_service(HealthServer::new(service))
         .prepare()
 }
@@ -51,8 +57,40 @@ fn refused(refusal: Refusal) -> Status {
         Code::DataLoss => tonic::Code::DataLoss,
         Code::Unimplemented => tonic::Code::Unimplemented,
         Code::Canceled => tonic::Code::Cancelled,
+        Code::PermissionDenied => tonic::Code::PermissionDenied,
+        Code::Unauthenticated => tonic::Code::Unauthenticated,
+        Code::Unknown => tonic::Code::Unknown,
     };
     Status::new(code, refusal.to_string())
+}
+
+impl Service {
+    /// Who sent a request; `None` when nobody is asked, or shows nothing.
+    async fn caller<T>(&self, request: &Request<T>) -> Result<Option<Caller>, Status> {
+        if !self.0.access.enabled() {
+            return Ok(None);
+        }
+        self.0.access.caller(&self.0, &Credentials::of(request)).await.map_err(refused)
+    }
+
+    /// Refuses a request whose sender does not have the rights it takes; `judge` says which those are.
+    async fn demand<T>(
+        &self,
+        request: &Request<T>,
+        judge: impl FnOnce(&Rights) -> Result<(), Refusal>,
+    ) -> Result<(), Status> {
+        let caller = self.caller(request).await?;
+        self.judge(caller.as_ref(), judge)
+    }
+
+    /// Refuses a caller who does not have the rights it takes.
+    fn judge(&self, caller: Option<&Caller>, judge: impl FnOnce(&Rights) -> Result<(), Refusal>) -> Result<(), Status> {
+        let read = |view: &dyn View| {
+            let rights = Rights::load(view, &State::load(view)?, caller)?;
+            judge(&rights).map_err(Failure::from)
+        };
+        self.0.database.read(read).map_err(failed)
+    }
 }
 
 /// The client learns that its answer could not be made; the log learns why.

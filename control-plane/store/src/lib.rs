@@ -5,6 +5,7 @@
 //! barrier and look at one moment of the database. What the disk holds is known at every moment, or the member stops
 //! ([`poison`]).
 
+pub mod access;
 pub mod alarms;
 pub mod compactor;
 pub mod config;

@@ -17,10 +17,12 @@ use proto::etcdserverpb::{AlarmRequest, AlarmType};
 use proto::store::command::Op;
 use proto::store::{Command, Identity};
 use store_core::apply::Reply;
+use store_core::auth::Caller;
 use store_core::record::State;
 use store_core::{Refusal, Revision};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::access::Access;
 use crate::alarms::Alarms;
 use crate::compactor::Compactor;
 use crate::config::Config;
@@ -73,6 +75,8 @@ pub struct Node {
     pub leases: Arc<Leases>,
     /// Its alarms.
     pub alarms: Arc<Alarms>,
+    /// Who asks it.
+    pub access: Arc<Access>,
     /// Its figures.
     pub metrics: Arc<Metrics>,
     /// Its end.
@@ -108,6 +112,7 @@ struct Publisher {
     watches: Inbox,
     leases: Arc<Leases>,
     alarms: Arc<Alarms>,
+    access: Arc<Access>,
     database: Arc<Database>,
     position: Arc<Position>,
     poison: Poison,
@@ -116,6 +121,7 @@ struct Publisher {
 impl Listener for Publisher {
     fn applied(&mut self, batch: Applied, state: State) {
         self.leases.follow(&batch.leases);
+        self.access.follow(&batch.tokens, state.auth);
         if batch.alarms_changed
             && let Err(fault) = self.database.read(|view| self.alarms.load(view))
         {
@@ -130,6 +136,7 @@ impl Listener for Publisher {
 
     fn replaced(&mut self, state: State) {
         self.position.set(state);
+        self.access.follow(&[], state.auth);
         if self.watches.blocking_send(Notice::Replaced { state }).is_err() {
             self.poison.spread("the watch hub is gone");
         }
@@ -175,6 +182,8 @@ impl Node {
         let state = database.read(State::load).map_err(starting("read where the state stands"))?;
         let alarms = Arc::new(Alarms::new(identity.member_id));
         database.read(|view| alarms.load(view)).map_err(starting("read the alarms"))?;
+        let access = Access::open(config.access.clone(), state.auth).map_err(starting("read the keys of tokens"))?;
+        let access = Arc::new(access);
         let leases = Arc::new(Leases::default());
         let position = Arc::new(Position {
             revision: AtomicI64::new(state.revision.0),
@@ -196,6 +205,7 @@ impl Node {
             watches: watches.clone(),
             leases: Arc::clone(&leases),
             alarms: Arc::clone(&alarms),
+            access: Arc::clone(&access),
             database: Arc::clone(&database),
             position: Arc::clone(&position),
             poison: poison.clone(),
@@ -210,6 +220,7 @@ impl Node {
             database,
             leases,
             alarms,
+            access,
             metrics,
             poison,
             watches,
@@ -358,7 +369,12 @@ impl Node {
 
     /// Takes a command through the log and answers once it is applied here.
     pub async fn propose(&self, op: Op) -> Result<Reply, Refusal> {
-        let bytes = Command { op: Some(op) }.encode_to_vec();
+        self.propose_as(op, None).await
+    }
+
+    /// The same on behalf of a client.
+    pub async fn propose_as(&self, op: Op, caller: Option<Caller>) -> Result<Reply, Refusal> {
+        let bytes = Command { op: Some(op), caller: caller.map(|caller| caller.message()) }.encode_to_vec();
         if bytes.len() > self.config.max_request_bytes {
             return Err(Refusal::RequestTooLarge);
         }

@@ -20,6 +20,7 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
+use crate::access::CommonName;
 use crate::config::{Listen, TlsFiles};
 use crate::node::Node;
 use crate::pages;
@@ -90,12 +91,15 @@ impl Front {
                 Some(tls) => {
                     let acceptor = TlsAcceptor::from(tls.current());
                     match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                        Ok(Ok(stream)) => self.serve(TokioIo::new(stream), grpc).await,
+                        Ok(Ok(stream)) => {
+                            let name = common_name(stream.get_ref().1);
+                            self.serve(TokioIo::new(stream), grpc, name).await;
+                        }
                         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                         Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
                     }
                 }
-                None => self.serve(TokioIo::new(stream), grpc).await,
+                None => self.serve(TokioIo::new(stream), grpc, None).await,
             }
         };
         tokio::select! {
@@ -105,7 +109,7 @@ impl Front {
         }
     }
 
-    async fn serve<I>(&mut self, io: I, grpc: bool)
+    async fn serve<I>(&mut self, io: I, grpc: bool, name: Option<CommonName>)
     where
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
@@ -120,8 +124,11 @@ impl Front {
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20));
         let (node, routes) = (Arc::clone(&self.node), self.routes.clone());
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
             let (node, routes) = (Arc::clone(&node), routes.clone());
+            if let Some(name) = &name {
+                request.extensions_mut().insert(name.clone());
+            }
             async move {
                 let is_grpc = request
                     .headers()
@@ -139,6 +146,14 @@ impl Front {
             tracing::debug!(%error, "a connection ended with an error");
         }
     }
+}
+
+/// The common name of the certificate a client has shown, which the handshake has verified.
+fn common_name(connection: &rustls::ServerConnection) -> Option<CommonName> {
+    let leaf = connection.peer_certificates()?.first()?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(leaf).ok()?;
+    let name = parsed.subject().iter_common_name().next()?.as_str().ok()?;
+    Some(CommonName(name.into()))
 }
 
 /// TLS from files, which are read again when they change: certificates are replaced without a restart.

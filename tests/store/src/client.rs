@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use proto::etcdserverpb::auth_client::AuthClient;
+use proto::etcdserverpb::cluster_client::ClusterClient;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::lease_client::LeaseClient;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
@@ -12,6 +14,8 @@ use proto::etcdserverpb::{
     TxnResponse, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
 };
 use proto::mvccpb::Event;
+use proto::v3electionpb::election_client::ElectionClient;
+use proto::v3lockpb::lock_client::LockClient;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -31,6 +35,14 @@ pub struct Client {
     pub lease: LeaseClient<Channel>,
     /// Status and upkeep.
     pub maintenance: MaintenanceClient<Channel>,
+    /// Users and roles.
+    pub auth: AuthClient<Channel>,
+    /// Members.
+    pub cluster: ClusterClient<Channel>,
+    /// Locks.
+    pub lock: LockClient<Channel>,
+    /// Elections.
+    pub election: ElectionClient<Channel>,
 }
 
 impl Client {
@@ -44,7 +56,11 @@ impl Client {
             kv: KvClient::new(channel.clone()).max_decoding_message_size(usize::MAX),
             watch: WatchClient::new(channel.clone()).max_decoding_message_size(usize::MAX),
             lease: LeaseClient::new(channel.clone()),
-            maintenance: MaintenanceClient::new(channel),
+            maintenance: MaintenanceClient::new(channel.clone()),
+            auth: AuthClient::new(channel.clone()),
+            cluster: ClusterClient::new(channel.clone()),
+            lock: LockClient::new(channel.clone()),
+            election: ElectionClient::new(channel),
         })
     }
 
@@ -174,6 +190,15 @@ pub fn range_of_prefix(prefix: &str) -> RangeRequest {
     }
     let key = if prefix.is_empty() { vec![0] } else { prefix.as_bytes().to_vec() };
     RangeRequest { key: key.into(), range_end: end.into(), ..RangeRequest::default() }
+}
+
+/// A request with a token, if it is one.
+pub fn with_token<T>(token: &str, message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    if !token.is_empty() {
+        request.metadata_mut().insert("token", token.parse().expect("a token is plain text"));
+    }
+    request
 }
 
 /// What a client matches an error by.

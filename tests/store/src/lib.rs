@@ -9,7 +9,7 @@
 mod client;
 mod server;
 
-pub use client::{Client, Watcher, code_and_text, range_of_prefix};
+pub use client::{Client, Watcher, code_and_text, range_of_prefix, with_token};
 pub use server::{Kind, Server, program};
 
 /// Longest wait for anything that must happen.
@@ -19,17 +19,21 @@ pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
 #[macro_export]
 macro_rules! conformance {
     ($name:ident, $case:expr) => {
+        $crate::conformance!($name, [], $case);
+    };
+    // With further flags for the server.
+    ($name:ident, [$($flag:expr),*], $case:expr) => {
         mod $name {
             use super::*;
 
             #[test]
             fn etcd() {
-                $crate::run($crate::Kind::Etcd, $case);
+                $crate::run_with($crate::Kind::Etcd, &[$($flag),*], $case);
             }
 
             #[test]
             fn ours() {
-                $crate::run($crate::Kind::Ours, $case);
+                $crate::run_with($crate::Kind::Ours, &[$($flag),*], $case);
             }
         }
     };

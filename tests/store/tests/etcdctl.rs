@@ -98,3 +98,42 @@ conformance!(compaction, async |server| {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("required revision has been compacted"), "{text}");
 });
+
+/// Runs as a user; what is printed and whether it succeeded.
+fn run_as(server: &Server, user: &str, arguments: &[&str]) -> (bool, String) {
+    let output = etcdctl(server).args(["--user", user]).args(arguments).output().expect("etcdctl is there");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+conformance!(users_and_roles, ["--client-cert-auth=false"], async |server| {
+    assert_eq!(run(&server, &["user", "add", "root:secret"]), "User root created\n");
+    run(&server, &["user", "add", "u:pass"]);
+    run(&server, &["user", "add", "n", "--no-password"]);
+    assert_eq!(run(&server, &["role", "add", "r"]), "Role r created\n");
+    run(&server, &["role", "grant-permission", "r", "--prefix=true", "readwrite", "/u/"]);
+    run(&server, &["role", "grant-permission", "r", "read", "/v/"]);
+    run(&server, &["user", "grant-role", "u", "r"]);
+    // Gives `root` its role first.
+    assert_eq!(run(&server, &["auth", "enable"]), "Authentication Enabled\n");
+    assert_eq!(run_as(&server, "root:secret", &["user", "list"]), (true, "n\nroot\nu\n".to_owned()));
+    let (_, shown) = run_as(&server, "root:secret", &["role", "get", "r"]);
+    assert!(shown.contains("[/u/, /u0) (prefix /u/)") && shown.contains("/v/"), "{shown}");
+    assert_eq!(run_as(&server, "u:pass", &["put", "/u/a", "1"]), (true, "OK\n".to_owned()));
+    assert_eq!(run_as(&server, "u:pass", &["get", "--prefix", "/u/"]), (true, "/u/a\n1\n".to_owned()));
+    for (user, arguments, problem) in [
+        ("u:pass", &["put", "/v/", "1"][..], "etcdserver: permission denied"),
+        ("u:pass", &["get", "--prefix", ""], "etcdserver: permission denied"),
+        ("u:wrong", &["get", "/u/a"], "authentication failed, invalid user ID or password"),
+        ("u:pass", &["auth", "disable"], "etcdserver: permission denied"),
+    ] {
+        let (ok, text) = run_as(&server, user, arguments);
+        assert!(!ok && text.contains(problem), "{arguments:?}: {text}");
+    }
+    assert!(run_as(&server, "root:secret", &["user", "revoke-role", "u", "r"]).0);
+    assert!(!run_as(&server, "u:pass", &["get", "/u/a"]).0);
+    assert!(run_as(&server, "root:secret", &["role", "delete", "r"]).0);
+    assert!(run_as(&server, "root:secret", &["user", "delete", "u"]).0);
+    assert_eq!(run_as(&server, "root:secret", &["auth", "disable"]), (true, "Authentication Disabled\n".to_owned()));
+    assert_eq!(run(&server, &["get", "/u/a"]), "/u/a\n1\n");
+});

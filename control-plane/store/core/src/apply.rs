@@ -14,9 +14,11 @@ use proto::etcdserverpb::{
 use proto::mvccpb::KeyValue;
 use proto::raw;
 use proto::raw::response_op::Response;
-use proto::store::Command;
 use proto::store::command::Op;
+use proto::store::{AuthChange, Command};
 
+use crate::auth::tokens::TokenChange;
+use crate::auth::{self, Caller, Rights};
 use crate::encoding::{Place, kv_key, lease_key, lkey, split_lkey};
 use crate::range::{self, At};
 use crate::record::{
@@ -45,6 +47,8 @@ pub enum Reply {
     LeaseRevoke(LeaseRevokeResponse),
     /// To a question about alarms, or a change of them.
     Alarm(AlarmResponse),
+    /// To a change of users, roles or tokens.
+    Auth(ResponseHeader),
     /// To a command nobody waits for.
     Done,
     /// The command was refused and changed nothing.
@@ -76,11 +80,13 @@ pub struct Applied {
     pub leases: Vec<LeaseChange>,
     /// Whether the set of alarms changed.
     pub alarms_changed: bool,
+    /// What happened to tokens.
+    pub tokens: Vec<TokenChange>,
 }
 
 impl Applied {
     fn of(reply: Reply) -> Self {
-        Self { reply, events: Vec::new(), leases: Vec::new(), alarms_changed: false }
+        Self { reply, events: Vec::new(), leases: Vec::new(), alarms_changed: false, tokens: Vec::new() }
     }
 }
 
@@ -91,7 +97,13 @@ impl Applied {
 /// Only when the state cannot be read: the overlay must then be thrown away and the member must stop.
 pub fn apply(overlay: &mut Overlay, state: &mut State, command: &Command) -> Result<Applied, Fault> {
     let Some(op) = &command.op else { return Ok(Applied::of(Reply::Done)) };
+    let rights = Rights::load(overlay, state, Caller::of(command).as_ref())?;
     let outcome = match op {
+        _ if !rights.are_unlimited()
+            && let Err(failure) = rights.command(overlay, op) =>
+        {
+            Err(failure)
+        }
         Op::Put(request) => put(overlay, state, request),
         Op::DeleteRange(request) => Ok(delete_range(overlay, state, request)?),
         Op::Txn(request) => transaction(overlay, state, request),
@@ -101,6 +113,7 @@ pub fn apply(overlay: &mut Overlay, state: &mut State, command: &Command) -> Res
         Op::LeaseExpire(request) => Ok(lease_expire(overlay, state, &request.ids)?),
         Op::LeaseCheckpoint(request) => Ok(lease_checkpoint(overlay, request)?),
         Op::Alarm(request) => Ok(alarm(overlay, state, request)?),
+        Op::Auth(change) => auth_change(overlay, state, change),
     };
     match outcome {
         Ok(applied) => Ok(applied),
@@ -407,6 +420,11 @@ fn alarm(overlay: &mut Overlay, state: &State, request: &AlarmRequest) -> Result
     let alarms = shown.into_iter().map(message).collect();
     let reply = Reply::Alarm(AlarmResponse { header: Some(header(state.revision)), alarms });
     Ok(Applied { alarms_changed: changed, ..Applied::of(reply) })
+}
+
+fn auth_change(overlay: &mut Overlay, state: &mut State, change: &AuthChange) -> Result<Applied, Failure> {
+    let tokens = auth::change::apply(overlay, state, change)?;
+    Ok(Applied { tokens, ..Applied::of(Reply::Auth(header(state.revision))) })
 }
 
 #[cfg(test)]

@@ -23,6 +23,33 @@ pub enum Code {
     Unimplemented,
     /// The stream was ended by the client or by the server.
     Canceled,
+    /// The caller is known and may not do it.
+    PermissionDenied,
+    /// The caller is not known.
+    Unauthenticated,
+    /// What etcd's server gives no code of its own.
+    Unknown,
+}
+
+impl Code {
+    /// The name by which Go's gRPC writes it; it is part of some texts.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "InvalidArgument",
+            Self::NotFound => "NotFound",
+            Self::FailedPrecondition => "FailedPrecondition",
+            Self::OutOfRange => "OutOfRange",
+            Self::ResourceExhausted => "ResourceExhausted",
+            Self::Unavailable => "Unavailable",
+            Self::DataLoss => "DataLoss",
+            Self::Unimplemented => "Unimplemented",
+            Self::Canceled => "Canceled",
+            Self::PermissionDenied => "PermissionDenied",
+            Self::Unauthenticated => "Unauthenticated",
+            Self::Unknown => "Unknown",
+        }
+    }
 }
 
 /// Why a request is refused.
@@ -100,6 +127,87 @@ pub enum Refusal {
     /// A ranged stream with a sort order or a revision filter.
     #[error("etcdserver: RangeStream supports neither sort options nor revision filters")]
     StreamNotPlain,
+    /// Authentication needs a user `root` first.
+    #[error("etcdserver: root user does not exist")]
+    RootUserNotExist,
+    /// Authentication needs the user `root` to have the role `root`.
+    #[error("etcdserver: root user does not have root role")]
+    RootRoleNotExist,
+    /// A user of this name exists.
+    #[error("etcdserver: user name already exists")]
+    UserAlreadyExist,
+    /// No user is named, or the request has no credentials.
+    #[error("etcdserver: user name is empty")]
+    UserEmpty,
+    /// No such user.
+    #[error("etcdserver: user name not found")]
+    UserNotFound,
+    /// A role of this name exists.
+    #[error("etcdserver: role name already exists")]
+    RoleAlreadyExist,
+    /// No such role.
+    #[error("etcdserver: role name not found")]
+    RoleNotFound,
+    /// No role is named.
+    #[error("etcdserver: role name is empty")]
+    RoleEmpty,
+    /// A wrong name or password.
+    #[error("etcdserver: authentication failed, invalid user ID or password")]
+    AuthFailed,
+    /// A password for a user who may only come with a certificate.
+    #[error("auth: authentication failed, password was given for no password user")]
+    NoPasswordUser,
+    /// A grant without a permission.
+    #[error("etcdserver: permission not given")]
+    PermissionNotGiven,
+    /// The user may not do this.
+    #[error("etcdserver: permission denied")]
+    PermissionDenied,
+    /// The user does not have the role.
+    #[error("etcdserver: role is not granted to the user")]
+    RoleNotGranted,
+    /// The role does not have the permission.
+    #[error("etcdserver: permission is not granted to the role")]
+    PermissionNotGranted,
+    /// There are no tokens while authentication is off.
+    #[error("etcdserver: authentication is not enabled")]
+    AuthNotEnabled,
+    /// A token nobody knows, or whose time is over.
+    #[error("etcdserver: invalid auth token")]
+    InvalidAuthToken,
+    /// A change that would lock out `root`, or a permission for no key.
+    #[error("etcdserver: invalid auth management")]
+    InvalidAuthManagement,
+    /// Users or roles changed since the credentials were checked.
+    #[error("etcdserver: revision of auth store is old")]
+    AuthOldRevision,
+    /// Tokens can only be checked here: there is no key to sign them with.
+    #[error("auth: token signing attempted with verify-only key")]
+    VerifyOnly,
+    /// The lease of a session ended before its lock was taken.
+    #[error("mutex: session is expired")]
+    SessionExpired,
+    /// The leadership the request speaks of is over.
+    #[error("election: not leader")]
+    ElectionNotLeader,
+    /// Nobody leads.
+    #[error("election: no leader")]
+    ElectionNoLeader,
+    /// A request about a leadership that names none.
+    #[error("\"leader\" field must be provided")]
+    MissingLeaderKey,
+    /// A version that is not one.
+    #[error("etcdserver: wrong downgrade target version format")]
+    WrongVersionFormat,
+    /// A version that cannot be gone down to.
+    #[error("etcdserver: invalid downgrade target version")]
+    InvalidDowngradeTarget,
+    /// There is no downgrade to cancel.
+    #[error("etcdserver: no inflight downgrade job")]
+    NoInflightDowngrade,
+    /// An action nobody knows.
+    #[error("etcdserver: unknown method")]
+    UnknownMethod,
 }
 
 impl Refusal {
@@ -114,11 +222,39 @@ impl Refusal {
             | Self::TooManyOps
             | Self::DuplicateKey
             | Self::InvalidSortOption
-            | Self::RequestTooLarge => Code::InvalidArgument,
+            | Self::RequestTooLarge
+            | Self::UserEmpty
+            | Self::RoleEmpty
+            | Self::AuthFailed
+            | Self::PermissionNotGiven
+            | Self::InvalidAuthManagement
+            | Self::AuthOldRevision
+            | Self::WrongVersionFormat
+            | Self::InvalidDowngradeTarget => Code::InvalidArgument,
+            Self::PermissionDenied => Code::PermissionDenied,
+            Self::InvalidAuthToken => Code::Unauthenticated,
+            Self::NoPasswordUser
+            | Self::VerifyOnly
+            | Self::SessionExpired
+            | Self::ElectionNotLeader
+            | Self::ElectionNoLeader
+            | Self::MissingLeaderKey
+            | Self::UnknownMethod => Code::Unknown,
             Self::Compacted | Self::FutureRevision | Self::LeaseTtlTooLarge => Code::OutOfRange,
             Self::NoSpace | Self::TooManyRequests => Code::ResourceExhausted,
             Self::LeaseNotFound | Self::MemberNotFound => Code::NotFound,
-            Self::LeaseExists | Self::BadLeaderTransferee => Code::FailedPrecondition,
+            Self::LeaseExists
+            | Self::BadLeaderTransferee
+            | Self::RootUserNotExist
+            | Self::RootRoleNotExist
+            | Self::UserAlreadyExist
+            | Self::UserNotFound
+            | Self::RoleAlreadyExist
+            | Self::RoleNotFound
+            | Self::RoleNotGranted
+            | Self::PermissionNotGranted
+            | Self::AuthNotEnabled
+            | Self::NoInflightDowngrade => Code::FailedPrecondition,
             Self::Corrupt => Code::DataLoss,
             Self::NoLeader | Self::LeaderChanged | Self::Stopped | Self::TimedOut => Code::Unavailable,
             Self::WatchCanceled => Code::Canceled,

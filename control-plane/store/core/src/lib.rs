@@ -5,6 +5,7 @@
 //! [`Overlay`]; the program brings the database, the log, the clock and the sockets.
 
 pub mod apply;
+pub mod auth;
 pub mod check;
 pub mod compaction;
 pub mod encoding;

@@ -6,6 +6,7 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 use proto::mvccpb::KeyValue;
 use proto::store;
 
+use crate::auth::Standing;
 use crate::encoding::{Place, kv_key, lease_key, rev_key};
 use crate::{Fault, LeaseId, Revision, Space, View};
 
@@ -22,23 +23,35 @@ pub struct State {
     pub revision: Revision,
     /// Reads below it are refused.
     pub compacted: Revision,
+    /// Whether users are asked who they are, and how often users and roles changed.
+    pub auth: Standing,
 }
 
 impl State {
     /// The state of an empty store.
-    pub const EMPTY: Self = Self { revision: Revision::FIRST, compacted: Revision::NEVER };
+    pub const EMPTY: Self = Self { revision: Revision::FIRST, compacted: Revision::NEVER, auth: Standing::FIRST };
 
     /// Reads it; an empty database is an empty store.
     pub fn load(view: &dyn View) -> Result<Self, Fault> {
         let Some(bytes) = view.get(Space::Meta, STATE)? else { return Ok(Self::EMPTY) };
         let state = store::State::decode(bytes).map_err(|error| Fault::Decode(Space::Meta, error))?;
-        Ok(Self { revision: Revision(state.revision), compacted: Revision(state.compact_revision) })
+        Ok(Self {
+            revision: Revision(state.revision),
+            compacted: Revision(state.compact_revision),
+            auth: Standing { enabled: state.auth_enabled, revision: state.auth_revision.max(1) },
+        })
     }
 
     /// The record to write: its key in `meta` and its value.
     #[must_use]
     pub fn record(&self) -> (&'static [u8], Vec<u8>) {
-        let state = store::State { revision: self.revision.0, compact_revision: self.compacted.0 };
+        let state = store::State {
+            revision: self.revision.0,
+            compact_revision: self.compacted.0,
+            auth_enabled: self.auth.enabled,
+            // As a store that never changed it has it.
+            auth_revision: if self.auth.revision == 1 { 0 } else { self.auth.revision },
+        };
         (STATE, state.encode_to_vec())
     }
 }

@@ -17,7 +17,7 @@ use proto::etcdserverpb::WatchCreateRequest;
 use proto::etcdserverpb::watch_create_request::FilterType;
 
 use crate::record::Event;
-use crate::{KeyRange, Revision};
+use crate::{KeyRange, Refusal, Revision};
 
 /// One gRPC stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,6 +44,9 @@ pub enum Invalid {
     /// The start is before all history.
     #[error("mvcc: required revision has been compacted")]
     NegativeStart,
+    /// The caller may not watch the range, or is not who he says. Written as Go's gRPC writes an error.
+    #[error("rpc error: code = {code} desc = {0}", code = .0.code().name())]
+    Refused(Refusal),
 }
 
 /// What a watcher wants.

@@ -5,6 +5,7 @@ use proto::etcdserverpb::{
     Member, MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse, MemberPromoteRequest,
     MemberPromoteResponse, MemberRemoveRequest, MemberRemoveResponse, MemberUpdateRequest, MemberUpdateResponse,
 };
+use store_core::auth::Rights;
 use tonic::{Request, Response, Status};
 
 use super::{Service, not_yet, refused};
@@ -30,19 +31,29 @@ pub(super) fn members(node: &Node) -> Vec<Member> {
 
 #[tonic::async_trait]
 impl Cluster for Service {
-    async fn member_add(&self, _: Request<MemberAddRequest>) -> Result<Response<MemberAddResponse>, Status> {
+    async fn member_add(&self, request: Request<MemberAddRequest>) -> Result<Response<MemberAddResponse>, Status> {
+        self.demand(&request, Rights::admin).await?;
         Err(not_yet("adding a member"))
     }
 
-    async fn member_remove(&self, _: Request<MemberRemoveRequest>) -> Result<Response<MemberRemoveResponse>, Status> {
+    async fn member_remove(
+        &self,
+        request: Request<MemberRemoveRequest>,
+    ) -> Result<Response<MemberRemoveResponse>, Status> {
+        self.demand(&request, Rights::admin).await?;
         Err(not_yet("removing a member"))
     }
 
-    async fn member_update(&self, _: Request<MemberUpdateRequest>) -> Result<Response<MemberUpdateResponse>, Status> {
+    async fn member_update(
+        &self,
+        request: Request<MemberUpdateRequest>,
+    ) -> Result<Response<MemberUpdateResponse>, Status> {
+        self.demand(&request, Rights::admin).await?;
         Err(not_yet("updating a member"))
     }
 
     async fn member_list(&self, request: Request<MemberListRequest>) -> Result<Response<MemberListResponse>, Status> {
+        self.demand(&request, Rights::member).await?;
         let node = &self.0;
         if request.into_inner().linearizable {
             node.barrier().await.map_err(refused)?;
@@ -54,8 +65,9 @@ impl Cluster for Service {
 
     async fn member_promote(
         &self,
-        _: Request<MemberPromoteRequest>,
+        request: Request<MemberPromoteRequest>,
     ) -> Result<Response<MemberPromoteResponse>, Status> {
+        self.demand(&request, Rights::admin).await?;
         Err(not_yet("promoting a member"))
     }
 }

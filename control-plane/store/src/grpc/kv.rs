@@ -11,9 +11,10 @@ use proto::raw::response_op::Response as Answer;
 use proto::raw::{DeleteRangeResponse, PutResponse, RangeResponse, RangeStreamResponse, TxnResponse};
 use proto::store::command::Op;
 use store_core::apply::Reply;
+use store_core::auth::{Caller, Rights};
 use store_core::range::{self, At};
 use store_core::record::State;
-use store_core::{Failure, KeyRange, Refusal, Revision, check, txn};
+use store_core::{Failure, KeyRange, Refusal, Revision, View, check, txn};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -28,9 +29,13 @@ const PART_BYTES: usize = 512 << 10;
 const PARTS: usize = 2;
 
 /// Reads a range on the spot when it is a single key, else away from the tasks that serve connections.
-async fn read(node: &Arc<Node>, request: RangeRequest) -> Result<RangeResponse, Status> {
-    let answer = |node: &Node, request: &RangeRequest| {
-        node.database.read(|view| range::range(view, &State::load(view)?, request))
+async fn read(node: &Arc<Node>, request: RangeRequest, caller: Option<Caller>) -> Result<RangeResponse, Status> {
+    let answer = move |node: &Node, request: &RangeRequest| {
+        node.database.read(|view| {
+            let state = State::load(view)?;
+            Rights::load(view, &state, caller.as_ref())?.read(&request.key, &request.range_end)?;
+            range::range(view, &state, request)
+        })
     };
     let result = if request.range_end.is_empty() {
         answer(node, &request)
@@ -44,13 +49,14 @@ async fn read(node: &Arc<Node>, request: RangeRequest) -> Result<RangeResponse, 
 #[tonic::async_trait]
 impl Kv for Service {
     async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
-        let (node, request) = (&self.0, request.into_inner());
-        check::range(&request).map_err(refused)?;
+        let node = &self.0;
+        check::range(request.get_ref()).map_err(refused)?;
         node.alarms.check_corrupt().map_err(refused)?;
-        if !request.serializable {
+        if !request.get_ref().serializable {
             node.barrier().await.map_err(refused)?;
         }
-        let mut answer = read(node, request).await?;
+        let caller = self.caller(&request).await?;
+        let mut answer = read(node, request.into_inner(), caller).await?;
         node.metrics.ranges.fetch_add(1, Ordering::Relaxed);
         node.complete(&mut answer.header);
         Ok(Response::new(answer))
@@ -59,16 +65,18 @@ impl Kv for Service {
     type RangeStreamStream = ReceiverStream<Result<RangeStreamResponse, Status>>;
 
     async fn range_stream(&self, request: Request<RangeRequest>) -> Result<Response<Self::RangeStreamStream>, Status> {
-        let (node, request) = (Arc::clone(&self.0), request.into_inner());
-        check::range_stream(&request).map_err(refused)?;
+        let node = Arc::clone(&self.0);
+        check::range_stream(request.get_ref()).map_err(refused)?;
         node.alarms.check_corrupt().map_err(refused)?;
-        if !request.serializable {
+        if !request.get_ref().serializable {
             node.barrier().await.map_err(refused)?;
         }
+        let caller = self.caller(&request).await?;
+        let request = request.into_inner();
         node.metrics.ranges.fetch_add(1, Ordering::Relaxed);
         let (parts, queue) = mpsc::channel(PARTS);
         tokio::task::spawn_blocking(move || {
-            if let Err(status) = stream(&node, &request, &parts) {
+            if let Err(status) = stream(&node, &request, caller.as_ref(), &parts) {
                 // A client that is gone does not mind.
                 drop(parts.blocking_send(Err(status)));
             }
@@ -77,10 +85,11 @@ impl Kv for Service {
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        let caller = self.caller(&request).await?;
         let (node, request) = (&self.0, request.into_inner());
         check::put(&request).map_err(refused)?;
         node.check_space(put_cost(request.key.len(), request.value.len())).await.map_err(refused)?;
-        match node.propose(Op::Put(request)).await.map_err(refused)? {
+        match node.propose_as(Op::Put(request), caller).await.map_err(refused)? {
             Reply::Put(mut answer) => {
                 node.metrics.puts.fetch_add(1, Ordering::Relaxed);
                 node.complete(&mut answer.header);
@@ -94,10 +103,11 @@ impl Kv for Service {
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
+        let caller = self.caller(&request).await?;
         let (node, request) = (&self.0, request.into_inner());
         check::delete_range(&request).map_err(refused)?;
         node.alarms.check_corrupt().map_err(refused)?;
-        match node.propose(Op::DeleteRange(request)).await.map_err(refused)? {
+        match node.propose_as(Op::DeleteRange(request), caller).await.map_err(refused)? {
             Reply::DeleteRange(mut answer) => {
                 node.complete(&mut answer.header);
                 Ok(Response::new(answer))
@@ -107,19 +117,27 @@ impl Kv for Service {
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        let (node, request) = (&self.0, request.into_inner());
-        check::txn(&request, node.config.max_txn_ops).map_err(refused)?;
-        let mut answer = if txn::is_read_only(&request) {
+        let node = &self.0;
+        check::txn(request.get_ref(), node.config.max_txn_ops).map_err(refused)?;
+        let mut answer = if txn::is_read_only(request.get_ref()) {
             node.alarms.check_corrupt().map_err(refused)?;
-            if !txn::is_serializable(&request) {
+            if !txn::is_serializable(request.get_ref()) {
                 node.barrier().await.map_err(refused)?;
             }
-            let reader = Arc::clone(node);
-            let read = move || reader.database.read(|view| txn::read(view, &State::load(view)?, &request));
+            let caller = self.caller(&request).await?;
+            let (reader, request) = (Arc::clone(node), request.into_inner());
+            let answer = move |view: &dyn View| {
+                let state = State::load(view)?;
+                Rights::load(view, &state, caller.as_ref())?.txn(view, &request)?;
+                txn::read(view, &state, &request)
+            };
+            let read = move || reader.database.read(answer);
             blocking(read).await?.map_err(failed)?
         } else {
+            let caller = self.caller(&request).await?;
+            let request = request.into_inner();
             node.check_space(txn_cost(&request)).await.map_err(refused)?;
-            match node.propose(Op::Txn(request)).await.map_err(refused)? {
+            match node.propose_as(Op::Txn(request), caller).await.map_err(refused)? {
                 Reply::Txn(answer) => {
                     let puts = answer.responses.iter();
                     let puts = puts.filter(|op| matches!(op.response, Some(Answer::ResponsePut(_)))).count();
@@ -135,9 +153,10 @@ impl Kv for Service {
     }
 
     async fn compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {
+        let caller = self.caller(&request).await?;
         let (node, request) = (&self.0, request.into_inner());
         node.alarms.check_corrupt().map_err(refused)?;
-        match node.propose(Op::Compact(request)).await.map_err(refused)? {
+        match node.propose_as(Op::Compact(request), caller).await.map_err(refused)? {
             Reply::Compact(mut answer) => {
                 if request.physical {
                     remove_for_good(node, Revision(request.revision)).await?;
@@ -165,11 +184,13 @@ async fn remove_for_good(node: &Arc<Node>, revision: Revision) -> Result<(), Sta
 fn stream(
     node: &Node,
     request: &RangeRequest,
+    caller: Option<&Caller>,
     parts: &mpsc::Sender<Result<RangeStreamResponse, Status>>,
 ) -> Result<(), Status> {
     let part = |answer| Ok(RangeStreamResponse { range_response: Some(answer) });
     let last = node.database.read(|view| {
         let state = State::load(view)?;
+        Rights::load(view, &state, caller)?.read(&request.key, &request.range_end)?;
         let at = At::requested(request.revision, &state)?;
         let mut keys = Some(KeyRange::new(request.key.clone(), &request.range_end));
         if request.count_only {

@@ -10,13 +10,17 @@ use proto::etcdserverpb::{
 };
 use proto::store::command::Op;
 use store_core::apply::{MAX_LEASE_TTL, Reply, attached};
+use store_core::auth::Rights;
 use store_core::lease::Renewal;
-use store_core::{LeaseId, Refusal};
+use store_core::record::State;
+use store_core::{Failure, LeaseId, Refusal, View};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::codegen::Bytes;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Service, blocking, broken, mismatched, refused};
+use super::{Service, blocking, broken, failed, mismatched, refused};
+use crate::access::Credentials;
 use crate::alarms::LEASE_COST;
 use crate::leases::records;
 use crate::node::Node;
@@ -29,6 +33,7 @@ const ID_TRIES: usize = 4;
 #[tonic::async_trait]
 impl Lease for Service {
     async fn lease_grant(&self, request: Request<LeaseGrantRequest>) -> Result<Response<LeaseGrantResponse>, Status> {
+        let caller = self.caller(&request).await?;
         let (node, request) = (&self.0, request.into_inner());
         node.check_space(LEASE_COST).await.map_err(refused)?;
         if request.ttl > MAX_LEASE_TTL {
@@ -37,7 +42,7 @@ impl Lease for Service {
         let ttl = request.ttl.max(node.config.min_lease_ttl());
         for _ in 0..ID_TRIES {
             let id = if request.id == 0 { rand::random_range(1..i64::MAX) } else { request.id };
-            match node.propose(Op::LeaseGrant(LeaseGrantRequest { ttl, id })).await {
+            match node.propose_as(Op::LeaseGrant(LeaseGrantRequest { ttl, id }), caller.clone()).await {
                 Ok(Reply::LeaseGrant(mut answer)) => {
                     node.complete(&mut answer.header);
                     return Ok(Response::new(answer));
@@ -54,9 +59,10 @@ impl Lease for Service {
         &self,
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
+        let caller = self.caller(&request).await?;
         let (node, request) = (&self.0, request.into_inner());
         node.alarms.check_corrupt().map_err(refused)?;
-        match node.propose(Op::LeaseRevoke(request)).await.map_err(refused)? {
+        match node.propose_as(Op::LeaseRevoke(request), caller).await.map_err(refused)? {
             Reply::LeaseRevoke(mut answer) => {
                 node.complete(&mut answer.header);
                 Ok(Response::new(answer))
@@ -71,14 +77,18 @@ impl Lease for Service {
         &self,
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
+        let credentials = Credentials::of(&request);
         let (node, mut requests) = (Arc::clone(&self.0), request.into_inner());
         let (answers, queue) = mpsc::channel(KEEP_ALIVE_QUEUE);
         tokio::spawn(async move {
             // Ends with the client's last request, its stream, or the first failure.
             while let Ok(Some(request)) = requests.message().await {
-                let answer = keep_alive(&node, LeaseId(request.id)).await;
+                let answer = match known(&node, &credentials).await {
+                    Ok(()) => keep_alive(&node, LeaseId(request.id)).await.map_err(refused),
+                    Err(status) => Err(status),
+                };
                 let failed = answer.is_err();
-                if answers.send(answer.map_err(refused)).await.is_err() || failed {
+                if answers.send(answer).await.is_err() || failed {
                     return;
                 }
             }
@@ -90,8 +100,10 @@ impl Lease for Service {
         &self,
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
-        let (node, request) = (&self.0, request.into_inner());
+        let node = &self.0;
         node.barrier().await.map_err(refused)?;
+        let caller = self.caller(&request).await?;
+        let request = request.into_inner();
         let id = LeaseId(request.id);
         let header = Some(node.header(node.revision()));
         let Some((granted, remaining)) = node.leases.remaining(id) else {
@@ -100,22 +112,44 @@ impl Lease for Service {
         };
         let keys = if request.keys {
             let reader = Arc::clone(node);
-            let read = move || reader.database.read(|view| attached(view, id));
-            blocking(read).await?.map_err(|fault| broken(&fault))?
+            let read = move |view: &dyn View| {
+                let keys = attached(view, id)?;
+                let rights = Rights::load(view, &State::load(view)?, caller.as_ref())?;
+                rights.member()?;
+                if !rights.are_unlimited() {
+                    keys.iter().try_for_each(|key| rights.read(key, &Bytes::new()))?;
+                }
+                Ok::<_, Failure>(keys)
+            };
+            blocking(move || reader.database.read(read)).await?.map_err(failed)?
         } else {
+            self.judge(caller.as_ref(), Rights::member)?;
             Vec::new()
         };
         Ok(Response::new(LeaseTimeToLiveResponse { header, id: id.0, ttl: remaining, granted_ttl: granted, keys }))
     }
 
-    async fn lease_leases(&self, _: Request<LeaseLeasesRequest>) -> Result<Response<LeaseLeasesResponse>, Status> {
+    async fn lease_leases(
+        &self,
+        request: Request<LeaseLeasesRequest>,
+    ) -> Result<Response<LeaseLeasesResponse>, Status> {
         let node = &self.0;
         node.barrier().await.map_err(refused)?;
+        self.demand(&request, Rights::member).await?;
         let reader = Arc::clone(node);
         let found = blocking(move || reader.database.read(records)).await?.map_err(|fault| broken(&fault))?;
         let leases = found.into_iter().map(|(id, _)| LeaseStatus { id: id.0 }).collect();
         Ok(Response::new(LeaseLeasesResponse { header: Some(node.header(node.revision())), leases }))
     }
+}
+
+/// Refuses who is nobody.
+async fn known(node: &Arc<Node>, credentials: &Credentials) -> Result<(), Status> {
+    if !node.access.enabled() {
+        return Ok(());
+    }
+    let caller = node.access.caller(node, credentials).await.map_err(refused)?;
+    Service(Arc::clone(node)).judge(caller.as_ref(), Rights::member)
 }
 
 /// Renews a lease. One that is gone is no error: its time is 0.

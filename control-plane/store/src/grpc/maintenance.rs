@@ -11,6 +11,7 @@ use proto::etcdserverpb::{
 };
 use proto::store::command::Op;
 use store_core::apply::Reply;
+use store_core::auth::Rights;
 use store_core::hash::hash_kv;
 use store_core::record::{State, alarms};
 use store_core::{Refusal, Revision};
@@ -28,6 +29,9 @@ fn unmeasured(error: &std::io::Error) -> Status {
 #[tonic::async_trait]
 impl Maintenance for Service {
     async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
+        // Everybody who is somebody may ask; to raise and to clear is for administrators.
+        let asks = request.get_ref().action() == AlarmAction::Get;
+        self.demand(&request, if asks { Rights::member } else { Rights::admin }).await?;
         let (node, request) = (&self.0, request.into_inner());
         match node.propose(Op::Alarm(request)).await.map_err(refused)? {
             Reply::Alarm(mut answer) => {
@@ -41,7 +45,8 @@ impl Maintenance for Service {
         }
     }
 
-    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+    async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        self.demand(&request, Rights::member).await?;
         let node = &self.0;
         let standing = node.standing();
         let (all, in_use) = node.database.size().map_err(|error| unmeasured(&error))?;
@@ -71,18 +76,21 @@ impl Maintenance for Service {
         }))
     }
 
-    async fn defragment(&self, _: Request<DefragmentRequest>) -> Result<Response<DefragmentResponse>, Status> {
+    async fn defragment(&self, request: Request<DefragmentRequest>) -> Result<Response<DefragmentResponse>, Status> {
+        self.demand(&request, Rights::admin).await?;
         let node = Arc::clone(&self.0);
         // Space is given back all the time; this only asks for all of it now, and nobody has to wait for it.
         tokio::spawn(async move { node.reclaim().await });
         Ok(Response::new(DefragmentResponse { header: Some(self.0.header(Revision(0))) }))
     }
 
-    async fn hash(&self, _: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+    async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        self.demand(&request, Rights::admin).await?;
         Err(not_yet("the hash of the whole state (ask for HashKV)"))
     }
 
     async fn hash_kv(&self, request: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
+        self.demand(&request, Rights::admin).await?;
         let (node, revision) = (Arc::clone(&self.0), request.into_inner().revision);
         let database = Arc::clone(&node.database);
         let read = move || {
@@ -102,11 +110,13 @@ impl Maintenance for Service {
 
     type SnapshotStream = ReceiverStream<Result<SnapshotResponse, Status>>;
 
-    async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
+    async fn snapshot(&self, request: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
+        self.demand(&request, Rights::admin).await?;
         Err(not_yet("a snapshot over the wire"))
     }
 
     async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
+        self.demand(&request, Rights::admin).await?;
         let standing = self.0.standing();
         let target = request.into_inner().target_id;
         if standing.leader == Some(target) && standing.voters.contains(&target) {
@@ -115,7 +125,8 @@ impl Maintenance for Service {
         Err(refused(Refusal::BadLeaderTransferee))
     }
 
-    async fn downgrade(&self, _: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {
+    async fn downgrade(&self, request: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {
+        self.demand(&request, Rights::admin).await?;
         Err(not_yet("a downgrade"))
     }
 }

@@ -7,15 +7,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use futures::Stream;
-use proto::etcdserverpb::WatchRequest;
 use proto::etcdserverpb::watch_request::RequestUnion;
+use proto::etcdserverpb::{WatchCreateRequest, WatchRequest};
 use proto::raw::WatchResponse;
 use proto::raw::watch_server::Watch;
-use store_core::watch::{Message, Spec, StreamId, WatchId};
+use store_core::auth::Rights;
+use store_core::record::State;
+use store_core::watch::{Invalid, Message, Spec, StreamId, WatchId};
+use store_core::{Fault, Refusal};
 use tokio::sync::mpsc;
+use tonic::codegen::Bytes;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Service, refused};
+use crate::access::Credentials;
 use crate::node::Node;
 use crate::watches::{Inbox, Notice, STREAM_QUEUE};
 
@@ -35,7 +40,8 @@ impl Watch for Service {
         let (queue, messages) = mpsc::channel(STREAM_QUEUE);
         let stopped = |_| refused(store_core::Refusal::Stopped);
         node.watches.send(Notice::Open { stream, queue: queue.clone() }).await.map_err(stopped)?;
-        let listening = tokio::spawn(listen(request.into_inner(), stream, queue, node.watches.clone()));
+        let credentials = Credentials::of(&request);
+        let listening = tokio::spawn(listen(request.into_inner(), stream, queue, Arc::clone(&node), credentials));
         Ok(Response::new(Answers {
             node,
             messages,
@@ -45,20 +51,48 @@ impl Watch for Service {
 }
 
 /// Takes the client's requests until it stops sending; the stream goes on without it then.
-async fn listen(mut requests: Streaming<WatchRequest>, stream: StreamId, queue: mpsc::Sender<Message>, inbox: Inbox) {
+async fn listen(
+    mut requests: Streaming<WatchRequest>,
+    stream: StreamId,
+    queue: mpsc::Sender<Message>,
+    node: Arc<Node>,
+    credentials: Credentials,
+) {
     while let Ok(Some(request)) = requests.message().await {
         let Some(request) = request.request_union else { continue };
         // A client that asks but does not read waits here.
         let Ok(place) = queue.clone().reserve_owned().await else { return };
         let notice = match request {
             RequestUnion::CreateRequest(request) => {
-                Notice::Create { stream, id: request.watch_id, spec: Spec::new(&request), place }
+                let spec = permitted(&node, &credentials, &request).await.and_then(|()| Spec::new(&request));
+                Notice::Create { stream, id: request.watch_id, spec, place }
             }
             RequestUnion::CancelRequest(request) => Notice::Cancel { stream, watch: WatchId(request.watch_id), place },
             RequestUnion::ProgressRequest(_) => Notice::Progress { stream, place },
         };
-        if inbox.send(notice).await.is_err() {
+        if node.watches.send(notice).await.is_err() {
             return;
+        }
+    }
+}
+
+/// Whether whoever opened the stream may read the range. Asked once, as etcd does: what is taken from a user later ends none
+/// of his watches.
+async fn permitted(node: &Node, credentials: &Credentials, request: &WatchCreateRequest) -> Result<(), Invalid> {
+    if !node.access.enabled() {
+        return Ok(());
+    }
+    let caller = node.access.caller(node, credentials).await.map_err(Invalid::Refused)?;
+    let key = if request.key.is_empty() { Bytes::from_static(&[0]) } else { request.key.clone() };
+    let judged = node.database.read(|view| {
+        let rights = Rights::load(view, &State::load(view)?, caller.as_ref())?;
+        Ok::<_, Fault>(rights.read(&key, &request.range_end))
+    });
+    match judged {
+        Ok(judged) => judged.map_err(Invalid::Refused),
+        Err(fault) => {
+            tracing::error!(error = %chain::Chain(&fault), "the rights of a watcher could not be read");
+            Err(Invalid::Refused(Refusal::PermissionDenied))
         }
     }
 }

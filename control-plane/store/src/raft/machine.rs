@@ -48,6 +48,8 @@ pub struct Applied {
     pub leases: Vec<store_core::apply::LeaseChange>,
     /// The set of alarms changed.
     pub alarms_changed: bool,
+    /// What happened to tokens.
+    pub tokens: Vec<store_core::auth::tokens::TokenChange>,
 }
 
 /// The state machine's handle for openraft.
@@ -263,6 +265,7 @@ fn change(
                 sum.events.extend(applied.events);
                 sum.leases.extend(applied.leases);
                 sum.alarms_changed |= applied.alarms_changed;
+                sum.tokens.extend(applied.tokens);
                 applied.reply
             }
             EntryPayload::Membership(membership) => {

@@ -57,7 +57,7 @@ impl Rig {
 
     fn apply(&mut self, op: Op) {
         let mut overlay = Overlay::new(&self.memory);
-        let applied = apply::apply(&mut overlay, &mut self.state, &Command { op: Some(op) }).unwrap();
+        let applied = apply::apply(&mut overlay, &mut self.state, &Command { op: Some(op), caller: None }).unwrap();
         let (key, value) = self.state.record();
         overlay.put(Space::Meta, key, value);
         let writes = overlay.into_writes();
