@@ -52,6 +52,12 @@ pub(crate) async fn run(app: Arc<App>, port: u16) {
                 backoff.reset();
                 RECONCILE
             }
+            Err(BootstrapError::Record(StoreError::NoSpace(_))) => {
+                // The objects are there. Whoever wants to read, or to delete what fills the store, must get in.
+                tracing::warn!("the store has no space for the record of this server");
+                app.bootstrapped.send_replace(true);
+                RECONCILE
+            }
             Err(error) => {
                 tracing::warn!(error = %chain::Chain(&error), "the objects of the system are not complete");
                 backoff.next_delay(rand::random())

@@ -6,6 +6,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Blocks for the list of a large file's blocks: what is free on a used disk lies in pieces.
+const EXTENTS: u64 = 64;
+
 /// Where a partition lies on its disk, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Partition {
@@ -46,16 +49,15 @@ impl Ext4 {
         Self { device: format!("{}?offset={start}", disk.display()) }
     }
 
-    /// Makes a file that takes all the space but `left` bytes.
+    /// Makes a file that takes all the space but `left` bytes, to a few hundred KiB.
     pub fn fill(&self, file: &str, left: u64) {
         let (block, free) = self.room();
-        let blocks = free.checked_sub(left / block).expect("there is more space than shall be left");
+        let blocks = free.checked_sub(left / block + EXTENTS).expect("there is more space than shall be left");
         self.run(&format!("write /dev/null {file}"));
-        // An extent tree takes blocks, too: those of a file this large fit into its inode and a few more.
         self.run(&format!("fallocate {file} 0 {}", blocks - 1));
         self.run(&format!("set_inode_field {file} size {}", blocks * block));
         let (_, now) = self.room();
-        assert!(now.abs_diff(left / block) < 64, "{now} blocks of {block} bytes are free instead of {left} bytes");
+        assert!(now.abs_diff(left / block) <= EXTENTS, "{now} blocks of {block} bytes are free instead of {left} bytes");
     }
 
     /// Removes a file.
@@ -75,14 +77,20 @@ impl Ext4 {
         self.run(&format!("write {} {file}", with.display()));
     }
 
+    /// Bytes that are free and yet not for everybody: the file system keeps them for root.
+    pub fn reserved(&self) -> u64 {
+        self.figure("Reserved block count:") * self.figure("Block size:")
+    }
+
     /// The size of a block, and how many are free.
     fn room(&self) -> (u64, u64) {
+        (self.figure("Block size:"), self.figure("Free blocks:"))
+    }
+
+    fn figure(&self, field: &str) -> u64 {
         let said = self.run("show_super_stats -h");
-        let number = |field: &str| {
-            let line = said.lines().find_map(|line| line.strip_prefix(field));
-            line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {field} in {said}"))
-        };
-        (number("Block size:"), number("Free blocks:"))
+        let line = said.lines().find_map(|line| line.strip_prefix(field));
+        line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {field} in {said}"))
     }
 
     fn run(&self, request: &str) -> String {
