@@ -66,9 +66,10 @@ kernel *options:
     @test -x {{ programs }}/image || cargo build --release --package image
     {{ programs }}/image kernel {{ options }}
 
-# Measure: `bench boot` or `bench size`
-bench what *options: image
-    {{ programs }}/{{ what }} {{ options }}
+# Measure: `bench boot`, `bench size` or `bench store`
+bench what *options: build
+    @case {{ what }} in boot | size) {{ again }} image ;; esac
+    {{ programs }}/bench-{{ what }} {{ options }}
 
 # What starts and stops machines
 [private]

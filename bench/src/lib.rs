@@ -1,4 +1,7 @@
-//! Measurements, printed beside the budgets of the design. Each is a program: `just bench boot`, `just bench size`.
+//! Measurements, printed beside the budgets of the design. Each is a program: `just bench boot`, `just bench size`,
+//! `just bench store`.
+
+pub mod store;
 
 use std::fmt;
 

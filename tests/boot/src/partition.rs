@@ -57,7 +57,10 @@ impl Ext4 {
         self.run(&format!("fallocate {file} 0 {}", blocks - 1));
         self.run(&format!("set_inode_field {file} size {}", blocks * block));
         let (_, now) = self.room();
-        assert!(now.abs_diff(left / block) <= EXTENTS, "{now} blocks of {block} bytes are free instead of {left} bytes");
+        assert!(
+            now.abs_diff(left / block) <= EXTENTS,
+            "{now} blocks of {block} bytes are free instead of {left} bytes"
+        );
     }
 
     /// Removes a file.

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         let bytes = match fs::metadata(&path) {
             Ok(metadata) => metadata.len(),
             Err(error) => {
-                eprintln!("size: {}: {error}; build it with `./just image`", path.display());
+                eprintln!("bench size: {}: {error}; build it with `./just image`", path.display());
                 return ExitCode::FAILURE;
             }
         };

@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     match measure(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("boot: {}", Chain(error.as_ref()));
+            eprintln!("bench boot: {}", Chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
