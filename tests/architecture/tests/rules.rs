@@ -31,8 +31,10 @@ struct Member {
     all: Vec<String>,
 }
 
+/// The project's top folder. Asked for when the test runs: checkouts share what was compiled.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("tests/architecture lies two folders down").into()
+    let folder = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs the test"));
+    folder.ancestors().nth(2).expect("tests/architecture lies two folders down").into()
 }
 
 fn manifest(path: &Path) -> toml::Table {
@@ -175,6 +177,19 @@ fn unsafe_stands_in_one_crate() {
         }
     }
     assert!(wrong.is_empty(), "`unsafe` outside init/sys:\n{}", wrong.join("\n"));
+}
+
+/// Checkouts share what was compiled: a program with its checkout's path in it would read another one's files.
+#[test]
+fn no_program_knows_its_checkout() {
+    let root = root();
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let compiled_in = concat!("env!(\"CARGO_MANIFEST", "_DIR\")");
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a source can be read");
+        assert!(!text.contains(compiled_in), "{} compiles its folder in", file.display());
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ pub mod partition;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,9 +29,10 @@ pub const SHUTDOWN: Duration = Duration::from_secs(90);
 /// One call of `kubectl`, discovery included.
 const KUBECTL: Duration = Duration::from_mins(1);
 
-/// The project's top folder.
+/// The project's top folder. Asked for when the test runs: checkouts share what was compiled.
 pub fn project() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("tests/boot lies two folders down").into()
+    let folder = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs the test"));
+    folder.ancestors().nth(2).expect("tests/boot lies two folders down").into()
 }
 
 /// The image under test.
