@@ -1,4 +1,4 @@
-//! Generated messages and services: etcd's v3 protocol, the machine API, gRPC health. Nothing here is written by hand.
+//! Generated messages and services: etcd's v3 protocol, the store's own, the machine API, gRPC health. Nothing here is written by hand.
 
 /// A key with its history, and what happened to it.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -48,6 +48,12 @@ pub mod health {
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 pub mod store {
     tonic::include_proto!("store");
+}
+
+/// What members of a store say to each other.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod peer {
+    tonic::include_proto!("peer");
 }
 
 /// The machine API: what an operator sees and orders.

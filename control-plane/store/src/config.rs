@@ -1,14 +1,17 @@
 //! The configuration, checked: every mistake is reported before anything starts.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use store_core::founding::Plan;
 use store_core::watch::hub::Limits;
 
 use crate::access::Settings;
 use crate::access::options::TokenKind;
 use crate::flags::Flags;
+use crate::peers::address::PeerAddress;
 
 /// Requests may be this much larger on the wire than in the log, as with etcd.
 const WIRE_OVERHEAD: usize = 512 << 10;
@@ -49,6 +52,15 @@ pub struct TlsFiles {
     pub required: bool,
 }
 
+/// How a member without data begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// It founds a cluster with the others.
+    New,
+    /// It was added to a cluster and joins it.
+    Existing,
+}
+
 /// What a member runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -62,8 +74,18 @@ pub struct Config {
     pub observers: Vec<Listen>,
     /// What clients are told to connect to.
     pub advertised: Vec<String>,
+    /// Where members are served.
+    pub peers: Vec<Listen>,
     /// What members are told to connect to.
     pub peer_urls: Vec<String>,
+    /// TLS between members; there whenever a peer URL is https.
+    pub peer_tls: Option<TlsFiles>,
+    /// The members that are named on the command line, this one among them.
+    pub plan: Plan,
+    /// What to do without data.
+    pub beginning: Beginning,
+    /// Whether changes of members that could cost the quorum are refused.
+    pub strict_reconfig_check: bool,
     /// TLS for clients; there whenever a client URL is https.
     pub tls: Option<TlsFiles>,
     /// Bytes of live data; `None` = no limit.
@@ -91,7 +113,7 @@ impl Config {
         let mut wrong = |flag, problem: String| mistakes.push(Mistake { flag, problem });
         let clients = listens("listen-client-urls", &flags.listen_client_urls, &mut wrong);
         let observers = listens("listen-metrics-urls", &flags.listen_metrics_urls, &mut wrong);
-        listens("listen-peer-urls", &flags.listen_peer_urls, &mut wrong);
+        let peers = listens("listen-peer-urls", &flags.listen_peer_urls, &mut wrong);
         if clients.is_empty() && flags.listen_client_urls.is_empty() {
             wrong("listen-client-urls", "at least one URL is needed".to_owned());
         }
@@ -111,13 +133,46 @@ impl Config {
         if tls.is_none() && flags.client_cert_auth {
             wrong("client-cert-auth", "needs --trusted-ca-file".to_owned());
         }
-        if flags.initial_cluster.len() > 1 {
-            wrong("initial-cluster", "a cluster of several members is not possible yet: name only this one".to_owned());
+        let peer_urls = if flags.initial_advertise_peer_urls.is_empty() {
+            flags.listen_peer_urls.clone()
+        } else {
+            flags.initial_advertise_peer_urls.clone()
+        };
+        let addresses: Vec<_> = peer_urls
+            .iter()
+            .filter_map(|url| {
+                let parsed = url.parse::<PeerAddress>();
+                parsed.map_err(|problem| wrong("initial-advertise-peer-urls", format!("`{url}`: {problem}"))).ok()
+            })
+            .collect();
+        let peer_tls = match (flags.peer_cert_file, flags.peer_key_file, flags.peer_trusted_ca_file) {
+            (Some(cert), Some(key), Some(authorities)) => {
+                Some(TlsFiles { cert, key, authorities, required: flags.peer_client_cert_auth })
+            }
+            (None, None, None) => None,
+            _ => {
+                let problem = "--peer-cert-file, --peer-key-file and --peer-trusted-ca-file go together";
+                wrong("peer-cert-file", problem.to_owned());
+                None
+            }
+        };
+        if peer_tls.is_none() && (peers.iter().any(|listen| listen.tls) || addresses.iter().any(|address| address.tls))
+        {
+            let problem = "an https:// URL needs --peer-cert-file, --peer-key-file and --peer-trusted-ca-file";
+            wrong("peer-cert-file", problem.to_owned());
         }
-        if flags.initial_cluster_state != "new" {
-            let problem = format!("`{}`: only `new` is possible yet", flags.initial_cluster_state);
-            wrong("initial-cluster-state", problem);
+        if peer_tls.is_none() && flags.peer_client_cert_auth {
+            wrong("peer-client-cert-auth", "needs --peer-trusted-ca-file".to_owned());
         }
+        let members = initial_cluster(&flags.name, &peer_urls, &flags.initial_cluster, &mut wrong);
+        let beginning = match flags.initial_cluster_state.as_str() {
+            "new" => Beginning::New,
+            "existing" => Beginning::Existing,
+            other => {
+                wrong("initial-cluster-state", format!("`{other}`: it is either `new` or `existing`"));
+                Beginning::New
+            }
+        };
         if flags.heartbeat_interval == 0 || flags.election_timeout < 5 * flags.heartbeat_interval {
             wrong(
                 "election-timeout",
@@ -161,18 +216,18 @@ impl Config {
         }
         let advertised =
             if flags.advertise_client_urls.is_empty() { flags.listen_client_urls } else { flags.advertise_client_urls };
-        let peer_urls = if flags.initial_advertise_peer_urls.is_empty() {
-            flags.listen_peer_urls
-        } else {
-            flags.initial_advertise_peer_urls
-        };
         Ok(Self {
             name: flags.name,
             data_dir: flags.data_dir,
             clients,
             observers,
             advertised,
+            peers,
             peer_urls,
+            peer_tls,
+            plan: Plan::new(flags.initial_cluster_token, members),
+            beginning,
+            strict_reconfig_check: flags.strict_reconfig_check,
             tls,
             quota: match flags.quota_backend_bytes {
                 0 => Some(DEFAULT_QUOTA.unsigned_abs()),
@@ -193,6 +248,12 @@ impl Config {
     #[must_use]
     pub fn max_message_bytes(&self) -> usize {
         self.max_request_bytes + WIRE_OVERHEAD
+    }
+
+    /// How long a leader may be silent before it counts as lost; also the longest an election waits.
+    #[must_use]
+    pub fn election_max(&self) -> Duration {
+        self.election + self.election / 2
     }
 
     /// How long a request may take before the client is told that it timed out.
@@ -217,6 +278,48 @@ impl Config {
             progress_every: self.progress_every,
         }
     }
+}
+
+/// The members named by `--initial-cluster`: names, each with its URLs.
+fn initial_cluster(
+    name: &str,
+    peer_urls: &[String],
+    entries: &[String],
+    wrong: &mut impl FnMut(&'static str, String),
+) -> BTreeMap<String, Vec<String>> {
+    const FLAG: &str = "initial-cluster";
+    let mut members: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for entry in entries.iter().map(|entry| entry.trim()).filter(|entry| !entry.is_empty()) {
+        let Some((member, url)) = entry.split_once('=').filter(|(member, _)| !member.is_empty()) else {
+            wrong(FLAG, format!("`{entry}`: it is to be <name>=<URL>"));
+            continue;
+        };
+        if let Err(problem) = url.parse::<PeerAddress>() {
+            wrong(FLAG, format!("`{url}`: {problem}"));
+        }
+        if !seen.insert(url) {
+            wrong(FLAG, format!("`{url}`: duplicate peer URL"));
+        }
+        members.entry(member.to_owned()).or_default().push(url.to_owned());
+    }
+    if members.is_empty() {
+        return BTreeMap::from([(name.to_owned(), peer_urls.to_vec())]);
+    }
+    match members.get(name) {
+        None => wrong(FLAG, format!("couldn't find local name \"{name}\" in the initial cluster configuration")),
+        Some(urls) => {
+            let (mut told, mut own) = (urls.clone(), peer_urls.to_vec());
+            told.sort();
+            own.sort();
+            if told != own {
+                let own: Vec<_> = own.iter().map(|url| format!("{name}={url}")).collect();
+                let given = peer_urls.join(",");
+                wrong(FLAG, format!("must include {} given --initial-advertise-peer-urls={given}", own.join(",")));
+            }
+        }
+    }
+    members
 }
 
 fn listens(flag: &'static str, urls: &[String], wrong: &mut impl FnMut(&'static str, String)) -> Vec<Listen> {
@@ -306,7 +409,7 @@ mod tests {
     fn every_mistake_is_named() {
         let mistakes = check(&[
             "--listen-client-urls=https://127.0.0.1:1,ftp://x",
-            "--initial-cluster=a=http://1,b=http://2",
+            "--initial-cluster=default=http://localhost:2380,b=ftp://2,c",
             "--election-timeout=100",
             "--watch-progress-notify-interval=soon",
         ])
@@ -318,11 +421,41 @@ mod tests {
                 "listen-client-urls",
                 "cert-file",
                 "initial-cluster",
+                "initial-cluster",
                 "election-timeout",
                 "watch-progress-notify-interval"
             ]
         );
         assert_eq!(mistakes[0].to_string(), "--listen-client-urls: `ftp://x`: only http:// and https:// are served");
+    }
+
+    #[test]
+    fn the_initial_cluster_holds_this_member() {
+        let config = check(&[
+            "--name=b",
+            "--initial-advertise-peer-urls=http://10.0.0.2:2380",
+            "--initial-cluster=b=http://10.0.0.2:2380,a=http://10.0.0.1:2380,a=http://a.example:2380",
+        ])
+        .unwrap();
+        let urls = |urls: &[&str]| urls.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let expected = [
+            ("a".to_owned(), urls(&["http://10.0.0.1:2380", "http://a.example:2380"])),
+            ("b".to_owned(), urls(&["http://10.0.0.2:2380"])),
+        ];
+        assert_eq!(config.plan.members(), expected);
+        let alone = check(&["--name=b"]).unwrap();
+        assert_eq!(alone.plan.members(), [("b".to_owned(), urls(&["http://localhost:2380"]))]);
+        for (wrong, text) in [
+            ("a=http://localhost:2380", "couldn't find local name \"default\" in the initial cluster configuration"),
+            (
+                "default=http://localhost:1",
+                "must include default=http://localhost:2380 given --initial-advertise-peer-urls=http://localhost:2380",
+            ),
+            ("default=http://localhost:2380,a=http://localhost:2380", "`http://localhost:2380`: duplicate peer URL"),
+        ] {
+            let mistakes = check(&[&format!("--initial-cluster={wrong}")]).unwrap_err();
+            assert_eq!(mistakes[0].problem, text);
+        }
     }
 
     #[test]

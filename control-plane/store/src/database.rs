@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -30,12 +31,32 @@ pub struct Database {
     cache: Cache,
     write_buffers: WriteBufferManager,
     current: RwLock<Arc<Generation>>,
+    newest: Arc<AtomicU64>,
 }
 
 /// One generation of the database.
 pub struct Generation {
     db: DB,
     number: u64,
+    /// Dropped after the database is closed.
+    _leftover: Leftover,
+}
+
+/// The folder of a generation, which goes with it once another one counts.
+struct Leftover {
+    folder: PathBuf,
+    number: u64,
+    newest: Arc<AtomicU64>,
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        if self.newest.load(Ordering::Acquire) > self.number
+            && let Err(error) = std::fs::remove_dir_all(&self.folder)
+        {
+            tracing::warn!(%error, folder = %self.folder.display(), "a replaced state could not be removed");
+        }
+    }
 }
 
 fn generation_folder(folder: &Path, number: u64) -> PathBuf {
@@ -58,8 +79,10 @@ impl Database {
         remove_others(folder, number)?;
         let cache = Cache::new_lru_cache(CACHE_BYTES);
         let write_buffers = WriteBufferManager::new_write_buffer_manager(WRITE_BUFFER_BYTES, false);
-        let generation = open_generation(folder, number, &cache, &write_buffers)?;
-        Ok(Self { folder: folder.into(), cache, write_buffers, current: RwLock::new(Arc::new(generation)) })
+        let newest = Arc::new(AtomicU64::new(number));
+        let generation = open_generation(folder, number, &cache, &write_buffers, &newest)?;
+        let current = RwLock::new(Arc::new(generation));
+        Ok(Self { folder: folder.into(), cache, write_buffers, current, newest })
     }
 
     /// Whether there has never been a state in `folder`.
@@ -163,8 +186,9 @@ impl Database {
         let number = current.number + 1;
         let target = generation_folder(&self.folder, number);
         std::fs::rename(source, &target)?;
-        let generation = open_generation(&self.folder, number, &self.cache, &self.write_buffers)?;
+        let generation = open_generation(&self.folder, number, &self.cache, &self.write_buffers, &self.newest)?;
         durable::write(&self.folder.join(CURRENT), number.to_string().as_bytes(), 0o600)?;
+        self.newest.store(number, Ordering::Release);
         *current = Arc::new(generation);
         Ok(())
     }
@@ -193,6 +217,7 @@ fn open_generation(
     number: u64,
     cache: &Cache,
     write_buffers: &WriteBufferManager,
+    newest: &Arc<AtomicU64>,
 ) -> io::Result<Generation> {
     let path = generation_folder(folder, number);
     let mut options = Options::default();
@@ -215,8 +240,8 @@ fn open_generation(
     // The family every RocksDB has is not used: it gets the same options only because its own bring a cache of their own.
     let unused = (rocksdb::DEFAULT_COLUMN_FAMILY_NAME, options.clone());
     let families = families.chain([unused]).map(|(name, options)| ColumnFamilyDescriptor::new(name, options));
-    let db = DB::open_cf_descriptors(&options, path, families).map_err(io::Error::other)?;
-    Ok(Generation { db, number })
+    let db = DB::open_cf_descriptors(&options, &path, families).map_err(io::Error::other)?;
+    Ok(Generation { db, number, _leftover: Leftover { folder: path, number, newest: Arc::clone(newest) } })
 }
 
 fn table_options(cache: &Cache) -> BlockBasedOptions {

@@ -34,15 +34,19 @@ pub struct Flags {
     /// What other members are told to connect to.
     #[arg(long, env = "ETCD_INITIAL_ADVERTISE_PEER_URLS", value_delimiter = ',')]
     pub initial_advertise_peer_urls: Vec<String>,
-    /// The members of a new cluster: `name=url,name=url`. Only this one, for now.
+    /// The members of the cluster: `name=url,name=url`. Not set: only this one.
     #[arg(long, env = "ETCD_INITIAL_CLUSTER", value_delimiter = ',')]
     pub initial_cluster: Vec<String>,
-    /// `new`; joining an `existing` cluster is not possible yet.
+    /// `new`: found a cluster with the others; `existing`: join one that this member was added to.
     #[arg(long, env = "ETCD_INITIAL_CLUSTER_STATE", default_value = "new")]
     pub initial_cluster_state: String,
-    /// Accepted for etcd's sake: cluster ids are random here, so clusters cannot be mixed up.
+    /// Tells clusters apart that are founded on the same addresses.
     #[arg(long, env = "ETCD_INITIAL_CLUSTER_TOKEN", default_value = "etcd-cluster")]
     pub initial_cluster_token: String,
+    /// Whether changes of members that could cost the quorum are refused.
+    #[arg(long, env = "ETCD_STRICT_RECONFIG_CHECK", value_parser = switch!(), num_args = 0..=1, require_equals = true,
+          default_value = "true", default_missing_value = "true", action = ArgAction::Set)]
+    pub strict_reconfig_check: bool,
     /// The certificate shown to clients.
     #[arg(long, env = "ETCD_CERT_FILE")]
     pub cert_file: Option<PathBuf>,

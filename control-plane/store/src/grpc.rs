@@ -46,7 +46,7 @@ pub fn routes(node: &Arc<Node>) -> Routes {
 struct Service(Arc<Node>);
 
 /// Turns a refusal into what goes over the wire: the one place where it happens.
-fn refused(refusal: Refusal) -> Status {
+pub(crate) fn refused(refusal: Refusal) -> Status {
     let code = match refusal.code() {
         Code::InvalidArgument => tonic::Code::InvalidArgument,
         Code::NotFound => tonic::Code::NotFound,

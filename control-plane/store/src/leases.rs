@@ -1,5 +1,6 @@
 //! The clock of the leases: the leader lets those end whose time is over, and has remaining times written down.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,11 +27,13 @@ const NOTES_PER_TICK: usize = 1000;
 pub struct Leases {
     started: Instant,
     lessor: Mutex<Lessor>,
+    /// The term for whose leader the clocks run; 0 = they do not.
+    term: AtomicU64,
 }
 
 impl Default for Leases {
     fn default() -> Self {
-        Self { started: Instant::now(), lessor: Mutex::default() }
+        Self { started: Instant::now(), lessor: Mutex::default(), term: AtomicU64::new(0) }
     }
 }
 
@@ -64,6 +67,11 @@ impl Leases {
         let mut lessor = self.lessor();
         *lessor = Lessor::resume(read()?, self.now(), grace);
         Ok(())
+    }
+
+    /// The term for whose leader the clocks run.
+    pub fn running(&self) -> Option<u64> {
+        Some(self.term.load(Ordering::Acquire)).filter(|term| *term != 0)
     }
 
     /// A client keeps a lease alive.
@@ -106,14 +114,15 @@ pub async fn run(node: Arc<Node>) {
         let term = node.leading_term();
         if term != leading {
             leading = term;
-            if term.is_some() {
+            node.leases.term.store(0, Ordering::Release);
+            if let Some(term) = term {
                 let read = || node.database.read(records);
-                // No grace while a single member leads: nobody could have kept a lease alive elsewhere; but its clients
-                // could not reach it either, so they get the time of one election.
+                // Nobody could keep a lease alive while there was no leader: clients get the time of one election.
                 if let Err(fault) = node.leases.resume(node.config.election, read) {
                     node.poison.spread(format!("the leases cannot be read: {fault}"));
                     return;
                 }
+                node.leases.term.store(term, Ordering::Release);
             }
         }
         if leading.is_none() {
@@ -126,7 +135,7 @@ pub async fn run(node: Arc<Node>) {
         };
         if !ends.is_empty() {
             let ids: Vec<_> = ends.iter().map(|id| id.0).collect();
-            node.metrics.leases_expired.fetch_add(ids.len() as u64, std::sync::atomic::Ordering::Relaxed);
+            node.metrics.leases_expired.fetch_add(ids.len() as u64, Ordering::Relaxed);
             // Not done: the lessor names them again a little later.
             if let Err(error) = node.propose(Op::LeaseExpire(LeaseExpire { ids })).await {
                 tracing::warn!(%error, "leases whose time is over could not be ended yet");

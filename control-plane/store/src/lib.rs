@@ -2,7 +2,8 @@
 //!
 //! A write goes through [`node`] into the log ([`raft`]), is durable there, and is then applied to the [`database`] by the
 //! rules of [`store_core`]; watchers hear of it ([`watches`]) and the client is answered ([`grpc`]). Reads wait for a
-//! barrier and look at one moment of the database. What the disk holds is known at every moment, or the member stops
+//! barrier and look at one moment of the database. Members talk to each other through [`peers`]; who does not lead passes
+//! writes on ([`forward`]). What the disk holds is known at every moment, or the member stops
 //! ([`poison`]).
 
 pub mod access;
@@ -12,11 +13,15 @@ pub mod config;
 pub mod database;
 pub mod flags;
 pub mod folder;
+pub mod forward;
+pub mod founding;
 pub mod grpc;
+pub mod leadership;
 pub mod leases;
 pub mod metrics;
 pub mod node;
 pub mod pages;
+pub mod peers;
 pub mod poison;
 pub mod raft;
 pub mod room;
@@ -34,7 +39,11 @@ use tokio::sync::watch;
 
 use config::Config;
 use flags::Flags;
+use founding::PeerSide;
 use node::Node;
+use peers::reception;
+use peers::service::Desk;
+use peers::tls::PeerTls;
 use serve::{Front, Tls};
 
 /// The version of etcd whose behaviour this is. Clients choose what they may ask by it.
@@ -92,8 +101,15 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let tls = config.tls.clone().map(Tls::open).transpose()?;
+    let side =
+        PeerSide { desk: Arc::new(Desk::default()), tls: config.peer_tls.clone().map(PeerTls::open).transpose()? };
+    let (stop_peers, peers_stopping) = watch::channel(false);
+    for listen in &config.peers {
+        let bound = reception::listen(&side.desk, listen, side.tls.as_ref(), peers_stopping.clone()).await;
+        bound.map_err(|error| format!("listen on {}: {error}", listen.url))?;
+    }
     let started = tokio::select! {
-        node = Node::start(config) => node,
+        node = Node::start(config, &side) => node,
         _ = terminated.recv() => return Ok(()),
         _ = interrupted.recv() => return Ok(()),
     };
@@ -105,6 +121,12 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
             let bound = front.listen(listen, tls.as_ref(), grpc).await;
             bound.map_err(|error| format!("listen on {}: {error}", listen.url))?;
         }
+    }
+    tokio::select! {
+        published = node.publish() => published?,
+        reason = node.poison.reason() => return Err(reason.to_owned().into()),
+        _ = terminated.recv() => return Ok(()),
+        _ = interrupted.recv() => return Ok(()),
     }
     tracing::info!(
         cluster = format_args!("{:x}", node.identity.cluster_id),
@@ -123,5 +145,6 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
         tracing::info!("stopping");
         node.stop().await?;
     }
+    stop_peers.send_replace(true);
     outcome
 }

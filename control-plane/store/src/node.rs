@@ -1,26 +1,28 @@
 //! A member put together: log, state, watches and leases, and the ways in: [`Node::propose`] for writes and
-//! [`Node::barrier`] for reads.
+//! [`Node::barrier`] for reads, on whichever member the client is.
+
+mod leases;
+mod reads;
+mod space;
+mod writes;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use openraft::SnapshotPolicy;
 use openraft::async_runtime::WatchReceiver;
-use openraft::errors::{ClientWriteError, Fatal, LinearizableReadError, RaftError};
-use openraft::{ReadPolicy, SnapshotPolicy};
-use prost::Message;
+use openraft::errors::Fatal;
 use proto::etcdserverpb::ResponseHeader;
-use proto::etcdserverpb::alarm_request::AlarmAction;
-use proto::etcdserverpb::{AlarmRequest, AlarmType};
 use proto::store::command::Op;
-use proto::store::{Command, Identity};
+use proto::store::{Identity, MemberPublish};
 use store_core::apply::Reply;
-use store_core::auth::Caller;
 use store_core::record::State;
 use store_core::{Refusal, Revision};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::access::Access;
 use crate::alarms::Alarms;
@@ -28,25 +30,27 @@ use crate::compactor::Compactor;
 use crate::config::Config;
 use crate::database::Database;
 use crate::folder;
+use crate::forward::Forwarder;
+use crate::founding::{self, PeerSide};
+use crate::leadership::{Leader, Leadership};
 use crate::leases::Leases;
 use crate::metrics::{Gauges, Metrics};
+use crate::peers::directory::Directory;
+use crate::peers::links::Links;
 use crate::poison::Poison;
 use crate::raft::log::Log;
-use crate::raft::machine::{Applied, Listener, Machine};
+use crate::raft::machine::{self, Applied, Listener, Machine};
 use crate::raft::network::Peers;
-use crate::raft::{Proposal, Raft, Types};
+use crate::raft::{LogId, Raft};
 use crate::room::Room;
 use crate::watches::{self, Inbox, Notice};
 
 /// Writes that may be between proposal and answer. More are told to come back: waiting would only take memory.
 const MAX_PENDING: usize = 5000;
-/// Reads that may wait for the same barrier.
-const MAX_WAITING_READS: usize = 65_536;
-/// Bytes of entries that the log may hold; then it is purged to half of that. Entries are also purged by their number
-/// (`--snapshot-count`), but large ones would fill the disk long before. A member that was away for longer gets a snapshot.
-const MAX_LOG_BYTES: u64 = 128 << 20;
-/// How often the size of the state and the room on the disk are measured.
-const MEASURE_EVERY: Duration = Duration::from_secs(1);
+/// Bytes of such writes.
+const MAX_PENDING_BYTES: usize = 256 << 20;
+/// Between two tries to make this member known.
+const PUBLISH_AGAIN: Duration = Duration::from_millis(500);
 
 /// Why a member could not start.
 #[derive(Debug, thiserror::Error)]
@@ -85,12 +89,23 @@ pub struct Node {
     pub watches: Inbox,
     /// Removes what was compacted.
     pub compactor: Compactor,
+    /// Who leads.
+    pub leadership: Arc<Leadership>,
     raft: Raft,
     log: Log,
+    links: Arc<Links>,
+    forwarder: Arc<Forwarder>,
     position: Arc<Position>,
+    /// The last entry that was applied and whose answers were given.
+    applied: watch::Sender<u64>,
     term: Arc<AtomicU64>,
     pending: Semaphore,
-    barriers: OnceLock<mpsc::Sender<oneshot::Sender<Result<(), Refusal>>>>,
+    pending_bytes: Semaphore,
+    barriers: reads::Queue,
+    folder: PathBuf,
+    room: Room,
+    /// Held by the one that takes the state from another member.
+    pub(crate) intake: Mutex<()>,
 }
 
 /// Where the state stands, for headers.
@@ -115,10 +130,16 @@ struct Publisher {
     access: Arc<Access>,
     database: Arc<Database>,
     position: Arc<Position>,
+    forwarder: Arc<Forwarder>,
+    index: watch::Sender<u64>,
     poison: Poison,
 }
 
 impl Listener for Publisher {
+    fn member(&self) -> u64 {
+        self.forwarder.member()
+    }
+
     fn applied(&mut self, batch: Applied, state: State) {
         self.leases.follow(&batch.leases);
         self.access.follow(&batch.tokens, state.auth);
@@ -134,9 +155,25 @@ impl Listener for Publisher {
         self.position.set(state);
     }
 
-    fn replaced(&mut self, state: State) {
+    fn answered(&mut self, own: Vec<(u64, Reply)>, last: LogId) {
+        self.forwarder.applied(own, last.leader_id.term);
+        self.index.send_replace(last.index);
+    }
+
+    fn replaced(&mut self, state: State, last: Option<LogId>) {
         self.position.set(state);
         self.access.follow(&[], state.auth);
+        let reload = self.database.read(|view| {
+            self.alarms.load(view)?;
+            self.leases.resume(Duration::ZERO, || crate::leases::records(view))
+        });
+        if let Err(fault) = reload {
+            self.poison.spread(format!("alarms and leases cannot be read: {fault}"));
+        }
+        if let Some(last) = last {
+            self.forwarder.replaced(last.leader_id.term);
+            self.index.send_replace(last.index);
+        }
         if self.watches.blocking_send(Notice::Replaced { state }).is_err() {
             self.poison.spread("the watch hub is gone");
         }
@@ -144,8 +181,8 @@ impl Listener for Publisher {
 }
 
 impl Node {
-    /// Opens everything, starts the log and waits until the member has what it had before.
-    pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
+    /// Opens everything, finds out who this member is, starts the log and waits until the member has what it had before.
+    pub async fn start(config: Config, side: &PeerSide) -> Result<Arc<Self>, StartError> {
         let metrics = Arc::new(Metrics::default());
         let poison = Poison::default();
         let member = config.data_dir.join("member");
@@ -158,20 +195,14 @@ impl Node {
         let log_folder = member.join("raft");
         let log = Log::open(&log_folder, poison.clone(), Arc::clone(&metrics))
             .map_err(starting(format!("open the log in {}", log_folder.display())))?;
-        let identity = if let Some(identity) = log.identity().map_err(starting("read who this member is"))? {
-            identity
-        } else {
-            // The identity is written before there is any state.
-            if !Database::is_new(&member) {
-                let missing = format!("there is a state in {}, but its log is gone", member.display());
-                return Err(starting("open the log")(io::Error::other(missing)));
-            }
-            // Random and never used again: a member that comes back with an empty disk is another member.
-            let id = || rand::random_range(1..u64::MAX);
-            let identity = Identity { cluster_id: id(), member_id: id() };
-            log.set_identity(&identity).map_err(starting("write down who this member is"))?;
-            identity
-        };
+        // Who this member is is written before there is any state.
+        if log.identity().map_err(starting("read who this member is"))?.is_none() && !Database::is_new(&member) {
+            let missing = format!("there is a state in {}, but its log is gone", member.display());
+            return Err(starting("open the log")(io::Error::other(missing)));
+        }
+        let identity = founding::identify(&config, &log, &side.desk, side.tls.as_ref())
+            .await
+            .map_err(starting("find out who this member is"))?;
 
         if log.is_purged() && Database::is_new(&member) {
             let missing = format!("the beginning of the log in {} is gone, and so is the state", log_folder.display());
@@ -189,6 +220,8 @@ impl Node {
             revision: AtomicI64::new(state.revision.0),
             compacted: AtomicI64::new(state.compacted.0),
         });
+        let applied = database.read(machine::standing).map_err(starting("read what was applied"))?.0;
+        let applied = watch::Sender::new(applied.map_or(0, |id| id.index));
         let thread = starting::<io::Error>;
         let compactor = Compactor::start(Arc::clone(&database), poison.clone(), state.compacted)
             .map_err(thread("start the compactor"))?;
@@ -201,6 +234,10 @@ impl Node {
             state,
         )
         .map_err(starting("start the watch hub"))?;
+        let directory = Arc::new(Directory::default());
+        let me = identity.member_id;
+        let links = Links::new(identity.cluster_id, me, directory, side.tls.clone(), config.election);
+        let forwarder = Forwarder::start(me, Arc::clone(&links));
         let publisher = Publisher {
             watches: watches.clone(),
             leases: Arc::clone(&leases),
@@ -208,14 +245,19 @@ impl Node {
             access: Arc::clone(&access),
             database: Arc::clone(&database),
             position: Arc::clone(&position),
+            forwarder: Arc::clone(&forwarder),
+            index: applied.clone(),
             poison: poison.clone(),
         };
         let machine = Machine::start(Arc::clone(&database), poison.clone(), publisher)
             .map_err(starting("start the apply thread"))?;
-        let raft = Raft::new(identity.member_id, Arc::new(raft_config(&config)?), Peers, log.clone(), machine)
+        let network = Peers::new(Arc::clone(&links));
+        let raft = Raft::new(me, Arc::new(raft_config(&config)?), network, log.clone(), machine)
             .await
             .map_err(starting("start the replicated log"))?;
+        let (barriers, waiters) = reads::queue();
         let node = Arc::new(Self {
+            leadership: Arc::new(Leadership::new(me, config.election_max())),
             identity,
             database,
             leases,
@@ -227,19 +269,29 @@ impl Node {
             compactor,
             raft,
             log,
+            links,
+            forwarder,
             position,
+            applied,
             term: Arc::default(),
             pending: Semaphore::new(MAX_PENDING),
-            barriers: OnceLock::new(),
+            pending_bytes: Semaphore::new(MAX_PENDING_BYTES),
+            barriers,
+            folder: member,
+            room: room.clone(),
+            intake: Mutex::default(),
             config,
         });
         node.found_cluster().await?;
-        node.recover().await?;
         node.follow(room);
+        tokio::spawn(reads::serve(Arc::clone(&node), waiters));
+        side.desk.open(Arc::clone(&node));
+        node.lead_alone().await?;
+        node.recover().await?;
         Ok(node)
     }
 
-    /// A new member makes a cluster of one.
+    /// The first entry of a new cluster's log: every founder writes the same.
     async fn found_cluster(&self) -> Result<(), StartError> {
         if self.raft.is_initialized().await.map_err(starting("look for a cluster in the log"))? {
             return Ok(());
@@ -248,9 +300,49 @@ impl Node {
             name: self.config.name.clone(),
             peer_urls: self.config.peer_urls.clone(),
             client_urls: self.config.advertised.clone(),
+            ..proto::store::Node::default()
         };
-        let members = BTreeMap::from([(self.identity.member_id, me)]);
+        let members = match &self.identity.roster {
+            None => BTreeMap::from([(self.identity.member_id, me)]),
+            Some(roster) => roster
+                .founders
+                .iter()
+                .map(|founder| {
+                    let (name, peer_urls) = (founder.name.clone(), founder.peer_urls.clone());
+                    (founder.id, proto::store::Node { name, peer_urls, ..proto::store::Node::default() })
+                })
+                .collect(),
+        };
         self.raft.initialize(members).await.map_err(starting("make a new cluster"))
+    }
+
+    /// A member without others need not wait for them.
+    async fn lead_alone(&self) -> Result<(), StartError> {
+        if self.is_only_voter() {
+            self.raft.trigger().elect(false).await.map_err(starting("begin to lead"))?;
+        }
+        Ok(())
+    }
+
+    /// Tells the others this member's name and where its clients connect to, unless they know. Waits for a leader.
+    pub async fn publish(&self) -> Result<(), Refusal> {
+        let id = self.identity.member_id;
+        let (name, client_urls) = (self.config.name.clone(), self.config.advertised.clone());
+        loop {
+            let known = self.database.read(|view| store_core::members::record(view, id)).ok().flatten();
+            if known.is_some_and(|known| known.started && known.name == name && known.client_urls == client_urls) {
+                return Ok(());
+            }
+            let publish = MemberPublish { id, name: name.clone(), client_urls: client_urls.clone() };
+            match self.propose(Op::MemberPublish(publish)).await {
+                Ok(_) => return Ok(()),
+                Err(Refusal::Stopped) => return Err(Refusal::Stopped),
+                Err(refusal) => {
+                    tracing::info!(%refusal, "this member could not publish itself to the cluster yet");
+                    tokio::time::sleep(PUBLISH_AGAIN).await;
+                }
+            }
+        }
     }
 
     /// Waits until everything that may have been answered before the start is applied again.
@@ -267,19 +359,26 @@ impl Node {
 
     /// Starts the tasks that follow the log's state, the leases, and the disk.
     fn follow(self: &Arc<Self>, room: Room) {
+        let leadership = Arc::clone(&self.leadership);
+        let (raft, every) = (self.raft.clone(), self.config.heartbeat);
+        tokio::spawn(async move { leadership.follow(raft, every).await });
         let mut raft_metrics = self.raft.metrics();
-        let (term, poison, metrics) = (Arc::clone(&self.term), self.poison.clone(), Arc::clone(&self.metrics));
-        term.store(raft_metrics.borrow_watched().current_term, Ordering::Release);
+        let (term, poison, links) = (Arc::clone(&self.term), self.poison.clone(), Arc::clone(&self.links));
+        let mut known = None;
+        let mut look = move |now: &openraft::RaftMetrics<crate::raft::Types>| {
+            term.store(now.current_term, Ordering::Release);
+            if known != Some(*now.membership_config.log_id()) {
+                known = Some(*now.membership_config.log_id());
+                links.directory().set(now.membership_config.nodes().map(|(id, node)| (*id, &node.peer_urls[..])));
+                links.keep(|id| now.membership_config.nodes().any(|(member, _)| *member == id));
+            }
+        };
+        look(&raft_metrics.borrow_watched());
         tokio::spawn(async move {
-            let mut leader = None;
             loop {
                 {
                     let now = raft_metrics.borrow_watched();
-                    term.store(now.current_term, Ordering::Release);
-                    if now.current_leader != leader {
-                        leader = now.current_leader;
-                        metrics.leader_changes.fetch_add(1, Ordering::Relaxed);
-                    }
+                    look(&now);
                     match &now.running_state {
                         Ok(()) => {}
                         Err(Fatal::Stopped) => return,
@@ -294,69 +393,20 @@ impl Node {
                 }
             }
         });
+        let (mut leaders, metrics) = (self.leadership.watch(), Arc::clone(&self.metrics));
+        tokio::spawn(async move {
+            while leaders.changed().await.is_ok() {
+                let leader = *leaders.borrow_and_update();
+                if let Some(Leader { id, term }) = leader {
+                    metrics.leader_changes.fetch_add(1, Ordering::Relaxed);
+                    tracing::info!(leader = format_args!("{id:x}"), term, "a leader is there");
+                } else {
+                    tracing::warn!("no leader is there");
+                }
+            }
+        });
         tokio::spawn(crate::leases::run(Arc::clone(self)));
-        let (waiters, queue) = mpsc::channel(MAX_WAITING_READS);
-        if self.barriers.set(waiters).is_ok() {
-            tokio::spawn(serve_barriers(self.raft.clone(), queue));
-        }
         tokio::spawn(Arc::clone(self).watch_space(room));
-    }
-
-    /// For ever: measures the state and its disk, keeps the log short, makes space when there is none, and ends an alarm
-    /// for want of space when its cause is gone.
-    async fn watch_space(self: Arc<Self>, room: Room) {
-        let mut tick = tokio::time::interval(MEASURE_EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut reclaimed = None;
-        loop {
-            tick.tick().await;
-            if let Err(error) = room.keep_reserve() {
-                tracing::debug!(%error, "no reserve could be made");
-            }
-            match self.database.size().and_then(|(_, in_use)| Ok((in_use, room.left()?))) {
-                Ok((in_use, left)) => self.alarms.measured(in_use, left),
-                Err(error) => tracing::warn!(%error, "the size of the state could not be measured"),
-            }
-            if self.shorten_log().await.is_err() {
-                return;
-            }
-            // What was compacted is still in files, of which RocksDB rewrites few as long as nothing is written.
-            if self.alarms.own_no_space() && reclaimed != Some(self.compactor.progress()) {
-                reclaimed = Some(self.compactor.progress());
-                self.reclaim().await;
-            }
-            if self.alarms.has_space_again(self.config.quota)
-                && self.no_space_alarm(AlarmAction::Deactivate).await.is_ok()
-            {
-                tracing::info!("there is space again: writes are taken");
-            }
-        }
-    }
-
-    /// Purges what makes the log longer than it should be, in bytes. What is not in files of the state yet stays until it
-    /// is. Fails when the log has stopped.
-    async fn shorten_log(&self) -> Result<(), Fatal<Types>> {
-        let Some(upto) = self.log.excess(MAX_LOG_BYTES) else { return Ok(()) };
-        self.raft.trigger().snapshot().await?;
-        self.raft.trigger().purge_log(upto).await
-    }
-
-    /// Gives space that nobody uses back to the disk.
-    pub async fn reclaim(&self) {
-        let database = Arc::clone(&self.database);
-        let reclaimed = tokio::task::spawn_blocking(move || database.reclaim()).await;
-        if let Err(error) = reclaimed.map_err(io::Error::other).and_then(|result| result) {
-            tracing::warn!(%error, "space could not be given back");
-        }
-    }
-
-    async fn no_space_alarm(&self, action: AlarmAction) -> Result<(), Refusal> {
-        let change = AlarmRequest {
-            action: action.into(),
-            member_id: self.identity.member_id,
-            alarm: AlarmType::Nospace.into(),
-        };
-        self.propose(Op::Alarm(change)).await.map(drop)
     }
 
     /// Stops: nothing new is taken, what was taken is on disk, and the next start has nothing to apply again.
@@ -367,93 +417,38 @@ impl Node {
         tokio::task::spawn_blocking(move || database.flush()).await.map_err(io::Error::other)?
     }
 
-    /// Takes a command through the log and answers once it is applied here.
-    pub async fn propose(&self, op: Op) -> Result<Reply, Refusal> {
-        self.propose_as(op, None).await
-    }
-
-    /// The same on behalf of a client.
-    pub async fn propose_as(&self, op: Op, caller: Option<Caller>) -> Result<Reply, Refusal> {
-        let bytes = Command { op: Some(op), caller: caller.map(|caller| caller.message()) }.encode_to_vec();
-        if bytes.len() > self.config.max_request_bytes {
-            return Err(Refusal::RequestTooLarge);
-        }
-        let Ok(_pending) = self.pending.try_acquire() else { return Err(Refusal::TooManyRequests) };
-        let written = self.raft.client_write(Proposal(bytes.into()));
-        self.metrics.proposals_pending.fetch_add(1, Ordering::Relaxed);
-        let written = tokio::time::timeout(self.config.request_timeout(), written).await;
-        self.metrics.proposals_pending.fetch_sub(1, Ordering::Relaxed);
-        let refusal =
-            match written {
-                Ok(Ok(answer)) => {
-                    self.metrics.proposals_committed.fetch_add(1, Ordering::Relaxed);
-                    return match answer.data {
-                        Reply::Refused(refusal) => Err(refusal),
-                        reply => Ok(reply),
-                    };
-                }
-                Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
-                    if forward.leader_id.is_some() { Refusal::LeaderChanged } else { Refusal::NoLeader }
-                }
-                Ok(Err(RaftError::APIError(
-                    ClientWriteError::LogEntryDiscarded(_)
-                    | ClientWriteError::ChangeMembershipError(_)
-                    | ClientWriteError::PreconditionFailed(_),
-                ))) => Refusal::LeaderChanged,
-                Ok(Err(RaftError::Fatal(_))) => Refusal::Stopped,
-                Err(_elapsed) => Refusal::TimedOut,
-            };
-        self.metrics.proposals_failed.fetch_add(1, Ordering::Relaxed);
-        Err(refusal)
-    }
-
-    /// Refuses a write of `cost` bytes that does not fit, and raises the alarm.
-    pub async fn check_space(&self, cost: u64) -> Result<(), Refusal> {
-        if self.alarms.check_space(cost, self.config.quota)? {
-            return Ok(());
-        }
-        tracing::warn!(
-            quota = self.config.quota,
-            "the quota or the disk is used up: writes are refused until space is made"
-        );
-        self.no_space_alarm(AlarmAction::Activate).await?;
-        Err(Refusal::NoSpace)
-    }
-
-    /// Waits until a read sees everything that was answered before.
-    pub async fn barrier(&self) -> Result<(), Refusal> {
-        if self.is_only_voter_and_leads() {
-            // Nothing can be answered that is not applied here.
-            return Ok(());
-        }
-        let (tell, told) = oneshot::channel();
-        let barriers = self.barriers.get().ok_or(Refusal::NoLeader)?;
-        barriers.try_send(tell).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Refusal::TooManyRequests,
-            mpsc::error::TrySendError::Closed(_) => Refusal::Stopped,
-        })?;
-        match tokio::time::timeout(self.config.request_timeout(), told).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(Refusal::Stopped),
-            Err(_elapsed) => Err(Refusal::TimedOut),
-        }
-    }
-
-    fn is_only_voter_and_leads(&self) -> bool {
+    fn is_only_voter(&self) -> bool {
         let metrics = self.raft.metrics();
         let now = metrics.borrow_watched();
         let mut voters = now.membership_config.voter_ids();
-        now.current_leader == Some(self.identity.member_id)
-            && now.running_state.is_ok()
-            && voters.next() == Some(self.identity.member_id)
-            && voters.next().is_none()
+        voters.next() == Some(self.identity.member_id) && voters.next().is_none()
+    }
+
+    fn is_only_voter_and_leads(&self) -> bool {
+        self.is_only_voter() && self.leading_term().is_some()
+    }
+
+    /// The folder of its data.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The disk under it.
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// The replicated log, for messages of other members.
+    pub(crate) fn raft(&self) -> &Raft {
+        &self.raft
     }
 
     /// The term this member leads in; `None` when it does not lead.
     pub fn leading_term(&self) -> Option<u64> {
         let metrics = self.raft.metrics();
         let now = metrics.borrow_watched();
-        (now.current_leader == Some(self.identity.member_id)).then_some(now.current_term)
+        let leads = now.state == openraft::ServerState::Leader && now.running_state.is_ok();
+        leads.then_some(now.current_term)
     }
 
     /// A header for an answer at `revision`.
@@ -482,7 +477,7 @@ impl Node {
         let metrics = self.raft.metrics();
         let now = metrics.borrow_watched();
         Standing {
-            leader: now.current_leader,
+            leader: self.leadership.now().map(|leader| leader.id),
             term: now.current_term,
             committed: now.cluster_committed.map_or(0, |id| id.index),
             applied: now.last_applied.map_or(0, |id| id.index),
@@ -526,25 +521,6 @@ pub struct Standing {
     pub voters: Vec<u64>,
 }
 
-/// One question to the quorum answers everybody who waited when it was asked.
-async fn serve_barriers(raft: Raft, mut queue: mpsc::Receiver<oneshot::Sender<Result<(), Refusal>>>) {
-    let mut waiters = Vec::new();
-    while queue.recv_many(&mut waiters, MAX_WAITING_READS).await > 0 {
-        let result = match raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
-            Ok(_) => Ok(()),
-            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
-                Err(if forward.leader_id.is_some() { Refusal::LeaderChanged } else { Refusal::NoLeader })
-            }
-            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => Err(Refusal::NoLeader),
-            Err(RaftError::Fatal(_)) => Err(Refusal::Stopped),
-        };
-        for waiter in waiters.drain(..) {
-            // Whoever is gone does not mind.
-            let _ = waiter.send(result);
-        }
-    }
-}
-
 fn raft_config(config: &Config) -> Result<openraft::Config, StartError> {
     let (heartbeat, election) = (config.heartbeat.as_millis() as u64, config.election.as_millis() as u64);
     openraft::Config {
@@ -558,6 +534,9 @@ fn raft_config(config: &Config) -> Result<openraft::Config, StartError> {
         max_in_snapshot_log_to_keep: config.snapshot_count,
         purge_batch_size: (config.snapshot_count / 10).max(1),
         enable_pre_vote: Some(true),
+        // What it had sent to others before it stopped may be missing in its own log: only a new term keeps the two apart.
+        enable_leader_restore: Some(false),
+        backoff: "50ms 100ms 200ms ...500ms".to_owned(),
         ..openraft::Config::default()
     }
     .validate()

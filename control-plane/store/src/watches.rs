@@ -80,7 +80,7 @@ pub enum Notice {
         /// Where the state stands.
         state: State,
     },
-    /// The whole state was replaced: watchers must begin again.
+    /// The whole state was replaced: what watchers have not heard of yet is in its history.
     Replaced {
         /// Where the state stands.
         state: State,
@@ -139,7 +139,6 @@ pub fn start(
     let channels = Channels { queues: HashMap::new(), place: None, readers };
     let mut thread = Thread {
         hub: Hub::new(state.revision, limits),
-        limits,
         channels,
         compacted: state.compacted,
         compactor,
@@ -168,7 +167,6 @@ pub fn start(
 
 struct Thread {
     hub: Hub,
-    limits: Limits,
     channels: Channels,
     compacted: Revision,
     compactor: Compactor,
@@ -223,8 +221,7 @@ impl Thread {
                 }
             }
             Notice::Replaced { state } => {
-                channels.queues.clear();
-                self.hub = Hub::new(state.revision, self.limits);
+                hub.jump(state.revision, channels);
                 self.compacted = state.compacted;
                 self.compactor.compacted(state.compacted);
             }

@@ -14,15 +14,20 @@ use store::poison::Poison;
 use store::raft::codec::log_id;
 use store::raft::log::Log;
 use store::raft::machine::{Applied, Listener, Machine};
-use store::raft::{Entry, Proposal, Types, Vote};
+use store::raft::{Entry, LogId, Proposal, Types, Vote};
+use store_core::apply::Reply;
 use store_core::record::State;
 use tempfile::TempDir;
 
 struct Deaf;
 
 impl Listener for Deaf {
+    fn member(&self) -> u64 {
+        0
+    }
     fn applied(&mut self, _: Applied, _: State) {}
-    fn replaced(&mut self, _: State) {}
+    fn answered(&mut self, _: Vec<(u64, Reply)>, _: LogId) {}
+    fn replaced(&mut self, _: State, _: Option<LogId>) {}
 }
 
 struct Builder;
@@ -65,11 +70,13 @@ async fn the_log_is_there_after_a_restart() {
         log.save_committed(Some(log_id(3, 12))).await.unwrap();
         log.purge(log_id(1, 4)).await.unwrap();
     }
-    // The writer thread holds the database until it has seen that nobody is left.
+    // The writer thread holds the database until it has seen that nobody is left, and then clears old files away.
     let mut log = loop {
         match open(&folder) {
             Ok(log) => break log,
-            Err(error) if error.to_string().contains("lock") => tokio::task::yield_now().await,
+            Err(error) if ["lock", "No such file"].iter().any(|text| error.to_string().contains(text)) => {
+                tokio::task::yield_now().await;
+            }
             Err(error) => panic!("{error}"),
         }
     };

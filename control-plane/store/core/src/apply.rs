@@ -20,6 +20,7 @@ use proto::store::{AuthChange, Command};
 use crate::auth::tokens::TokenChange;
 use crate::auth::{self, Caller, Rights};
 use crate::encoding::{Place, kv_key, lease_key, lkey, split_lkey};
+use crate::members;
 use crate::range::{self, At};
 use crate::record::{
     Current, Event, LeaseRecord, State, alarm_key, alarms, decode_pair, live_version, pair_of, tombstone,
@@ -114,6 +115,14 @@ pub fn apply(overlay: &mut Overlay, state: &mut State, command: &Command) -> Res
         Op::LeaseCheckpoint(request) => Ok(lease_checkpoint(overlay, request)?),
         Op::Alarm(request) => Ok(alarm(overlay, state, request)?),
         Op::Auth(change) => auth_change(overlay, state, change),
+        Op::MemberPublish(request) => {
+            members::publish(overlay, request)?;
+            Ok(Applied::of(Reply::Done))
+        }
+        Op::MemberClaim(request) => match members::claim(overlay, request)? {
+            Ok(()) => Ok(Applied::of(Reply::Done)),
+            Err(refusal) => Err(refusal.into()),
+        },
     };
     match outcome {
         Ok(applied) => Ok(applied),

@@ -115,12 +115,51 @@ pub enum Refusal {
     /// The request took too long.
     #[error("etcdserver: request timed out")]
     TimedOut,
+    /// The request took too long, and there is no leader any more.
+    #[error("etcdserver: request timed out, possibly due to previous leader failure")]
+    TimedOutLeaderFailed,
+    /// Leadership did not move in time.
+    #[error("etcdserver: request timed out, leader transfer took too long")]
+    TimedOutTransfer,
     /// Leadership cannot go to that member.
     #[error("etcdserver: bad leader transferee")]
     BadLeaderTransferee,
     /// No such member.
     #[error("etcdserver: member not found")]
     MemberNotFound,
+    /// A member with this id exists.
+    #[error("etcdserver: member ID already exist")]
+    MemberExists,
+    /// Another member has one of these peer URLs.
+    #[error("etcdserver: Peer URLs already exists")]
+    PeerUrlExists,
+    /// Peer URLs that are none.
+    #[error("etcdserver: given member URLs are invalid")]
+    MemberUrlsInvalid,
+    /// Only learners are promoted.
+    #[error("etcdserver: can only promote a learner member")]
+    NotLearner,
+    /// The learner is too far behind.
+    #[error("etcdserver: can only promote a learner member which is in sync with leader")]
+    LearnerNotReady,
+    /// There are as many learners as may be.
+    #[error("etcdserver: too many learner members in cluster")]
+    TooManyLearners,
+    /// A learner answers only what needs no agreement.
+    #[error("etcdserver: rpc not supported for learner")]
+    NotForLearner,
+    /// The change would leave too few members that run.
+    #[error("etcdserver: re-configuration failed due to not enough started members")]
+    NotEnoughStarted,
+    /// Too few members are connected for a change of members.
+    #[error("etcdserver: unhealthy cluster")]
+    Unhealthy,
+    /// Only the leader does it.
+    #[error("etcdserver: not leader")]
+    NotLeader,
+    /// The member's place was taken by another disk.
+    #[error("member has already been bootstrapped")]
+    MemberBootstrapped,
     /// The watch stream was ended.
     #[error("etcdserver: watch canceled")]
     WatchCanceled,
@@ -210,7 +249,36 @@ pub enum Refusal {
     UnknownMethod,
 }
 
+/// What a member may be told by the leader it passed a request on to.
+const PASSED_ON: [Refusal; 19] = [
+    Refusal::NoLeader,
+    Refusal::LeaderChanged,
+    Refusal::Stopped,
+    Refusal::TimedOut,
+    Refusal::TimedOutLeaderFailed,
+    Refusal::TimedOutTransfer,
+    Refusal::TooManyRequests,
+    Refusal::NotLeader,
+    Refusal::BadLeaderTransferee,
+    Refusal::MemberNotFound,
+    Refusal::MemberExists,
+    Refusal::PeerUrlExists,
+    Refusal::MemberUrlsInvalid,
+    Refusal::NotLearner,
+    Refusal::LearnerNotReady,
+    Refusal::TooManyLearners,
+    Refusal::NotEnoughStarted,
+    Refusal::Unhealthy,
+    Refusal::MemberBootstrapped,
+];
+
 impl Refusal {
+    /// The refusal with this text, if it is one that members pass on.
+    #[must_use]
+    pub fn passed_on(text: &str) -> Option<Self> {
+        PASSED_ON.into_iter().find(|refusal| refusal.to_string() == text)
+    }
+
     /// The gRPC code etcd uses for it.
     #[must_use]
     pub const fn code(self) -> Code {
@@ -223,6 +291,7 @@ impl Refusal {
             | Self::DuplicateKey
             | Self::InvalidSortOption
             | Self::RequestTooLarge
+            | Self::MemberUrlsInvalid
             | Self::UserEmpty
             | Self::RoleEmpty
             | Self::AuthFailed
@@ -245,6 +314,15 @@ impl Refusal {
             Self::LeaseNotFound | Self::MemberNotFound => Code::NotFound,
             Self::LeaseExists
             | Self::BadLeaderTransferee
+            | Self::MemberExists
+            | Self::PeerUrlExists
+            | Self::NotLearner
+            | Self::LearnerNotReady
+            | Self::TooManyLearners
+            | Self::NotForLearner
+            | Self::NotEnoughStarted
+            | Self::NotLeader
+            | Self::MemberBootstrapped
             | Self::RootUserNotExist
             | Self::RootRoleNotExist
             | Self::UserAlreadyExist
@@ -256,7 +334,13 @@ impl Refusal {
             | Self::AuthNotEnabled
             | Self::NoInflightDowngrade => Code::FailedPrecondition,
             Self::Corrupt => Code::DataLoss,
-            Self::NoLeader | Self::LeaderChanged | Self::Stopped | Self::TimedOut => Code::Unavailable,
+            Self::NoLeader
+            | Self::LeaderChanged
+            | Self::Stopped
+            | Self::TimedOut
+            | Self::TimedOutLeaderFailed
+            | Self::Unhealthy
+            | Self::TimedOutTransfer => Code::Unavailable,
             Self::WatchCanceled => Code::Canceled,
             Self::StreamNotPlain => Code::Unimplemented,
         }

@@ -10,10 +10,12 @@ pub mod check;
 pub mod compaction;
 pub mod encoding;
 pub mod error;
+pub mod founding;
 pub mod hash;
 pub mod ids;
 pub mod interval;
 pub mod lease;
+pub mod members;
 #[cfg(test)]
 mod memory;
 pub mod overlay;

@@ -6,27 +6,29 @@ use proto::etcdserverpb::{
     MemberPromoteResponse, MemberRemoveRequest, MemberRemoveResponse, MemberUpdateRequest, MemberUpdateResponse,
 };
 use store_core::auth::Rights;
+use store_core::{Fault, members};
 use tonic::{Request, Response, Status};
 
-use super::{Service, not_yet, refused};
+use super::{Service, broken, not_yet, refused};
 use crate::node::Node;
 
-/// Every member; what this one says of itself is what it was started with.
-pub(super) fn members(node: &Node) -> Vec<Member> {
+/// Every member: where the log says it is, and what it published of itself when it started.
+pub(super) fn list(node: &Node) -> Result<Vec<Member>, Fault> {
     let standing = node.standing();
-    let members = standing.members.into_iter();
-    members
-        .map(|(id, member)| {
-            let me = id == node.identity.member_id;
-            Member {
-                id,
-                name: if me { node.config.name.clone() } else { member.name },
-                peer_ur_ls: if me { node.config.peer_urls.clone() } else { member.peer_urls },
-                client_ur_ls: if me { node.config.advertised.clone() } else { member.client_urls },
-                is_learner: !standing.voters.contains(&id),
-            }
-        })
-        .collect()
+    node.database.read(|view| {
+        let members = standing.members.into_iter().map(|(id, member)| {
+            let published = members::record(view, id)?.filter(|record| record.started);
+            let (name, client_ur_ls) = match published {
+                Some(record) => (record.name, record.client_urls),
+                // The first members of older clusters said it in the log.
+                None if !member.client_urls.is_empty() => (member.name, member.client_urls),
+                None => (String::new(), Vec::new()),
+            };
+            let is_learner = !standing.voters.contains(&id);
+            Ok(Member { id, name, peer_ur_ls: member.peer_urls, client_ur_ls, is_learner })
+        });
+        members.collect()
+    })
 }
 
 #[tonic::async_trait]
@@ -60,7 +62,8 @@ impl Cluster for Service {
         }
         // As with etcd, what is about members has no revision.
         let header = Some(node.header(store_core::Revision(0)));
-        Ok(Response::new(MemberListResponse { header, members: members(node) }))
+        let members = list(node).map_err(|fault| broken(&fault))?;
+        Ok(Response::new(MemberListResponse { header, members }))
     }
 
     async fn member_promote(

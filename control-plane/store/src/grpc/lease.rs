@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use proto::etcdserverpb::lease_server::Lease;
 use proto::etcdserverpb::{
-    LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest,
-    LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse,
-    LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,
+    LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseStatus, LeaseTimeToLiveRequest,
+    LeaseTimeToLiveResponse,
 };
 use proto::store::command::Op;
 use store_core::apply::{MAX_LEASE_TTL, Reply, attached};
 use store_core::auth::Rights;
-use store_core::lease::Renewal;
 use store_core::record::State;
 use store_core::{Failure, LeaseId, Refusal, View};
 use tokio::sync::mpsc;
@@ -106,7 +105,7 @@ impl Lease for Service {
         let request = request.into_inner();
         let id = LeaseId(request.id);
         let header = Some(node.header(node.revision()));
-        let Some((granted, remaining)) = node.leases.remaining(id) else {
+        let Some((granted, remaining)) = node.lease_time(id).await.map_err(refused)? else {
             let answer = LeaseTimeToLiveResponse { header, id: id.0, ttl: -1, ..LeaseTimeToLiveResponse::default() };
             return Ok(Response::new(answer));
         };
@@ -154,17 +153,7 @@ async fn known(node: &Arc<Node>, credentials: &Credentials) -> Result<(), Status
 
 /// Renews a lease. One that is gone is no error: its time is 0.
 async fn keep_alive(node: &Arc<Node>, id: LeaseId) -> Result<LeaseKeepAliveResponse, Refusal> {
-    // A leader that does not know yet that it no longer leads must not promise anything.
-    node.barrier().await?;
     let header = Some(node.header(node.revision()));
-    let ttl = match node.leases.renew(id) {
-        Renewal::Gone => 0,
-        Renewal::Renewed { ttl, written: false } => ttl,
-        Renewal::Renewed { ttl, written: true } => {
-            let full = LeaseCheckpoint { id: id.0, remaining_ttl: 0 };
-            node.propose(Op::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints: vec![full] })).await?;
-            ttl
-        }
-    };
+    let ttl = node.renew(id).await?;
     Ok(LeaseKeepAliveResponse { header, id: id.0, ttl })
 }

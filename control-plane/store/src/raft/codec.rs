@@ -43,17 +43,28 @@ pub fn decode_log_id(bytes: &[u8]) -> io::Result<LogId> {
     Ok(log_id(id.term, id.index))
 }
 
+/// The message form of a vote.
+#[must_use]
+pub fn vote_message(vote: &Vote) -> store::Vote {
+    store::Vote { term: vote.leader_id.term, node: vote.leader_id.voted_for, committed: vote.committed }
+}
+
+/// A vote from its message form.
+#[must_use]
+pub fn vote(message: store::Vote) -> Vote {
+    let store::Vote { term, node, committed } = message;
+    if committed { Vote::new_committed(term, node) } else { Vote::new(term, node) }
+}
+
 /// Encodes a vote.
 #[must_use]
 pub fn encode_vote(vote: &Vote) -> Vec<u8> {
-    let (term, node) = (vote.leader_id.term, vote.leader_id.voted_for);
-    store::Vote { term, node, committed: vote.committed }.encode_to_vec()
+    vote_message(vote).encode_to_vec()
 }
 
 /// Decodes a vote.
 pub fn decode_vote(bytes: &[u8]) -> io::Result<Vote> {
-    let vote = store::Vote::decode(bytes).map_err(io::Error::other)?;
-    Ok(if vote.committed { Vote::new_committed(vote.term, vote.node) } else { Vote::new(vote.term, vote.node) })
+    store::Vote::decode(bytes).map(vote).map_err(io::Error::other)
 }
 
 fn membership_message(membership: &Membership) -> store::Membership {
@@ -70,19 +81,28 @@ fn membership(message: store::Membership) -> io::Result<Membership> {
     Membership::new(configs, nodes).map_err(io::Error::other)
 }
 
-/// Encodes a membership with the entry that brought it.
+/// The message form of a membership with the entry that brought it.
 #[must_use]
-pub fn encode_stored_membership(stored: &StoredMembership) -> Vec<u8> {
+pub fn stored_membership_message(stored: &StoredMembership) -> store::StoredMembership {
     store::StoredMembership {
         log_id: stored.log_id().as_ref().map(log_id_message),
         membership: Some(membership_message(stored.membership())),
     }
-    .encode_to_vec()
+}
+
+/// Encodes a membership with the entry that brought it.
+#[must_use]
+pub fn encode_stored_membership(stored: &StoredMembership) -> Vec<u8> {
+    stored_membership_message(stored).encode_to_vec()
 }
 
 /// Decodes a membership with the entry that brought it.
 pub fn decode_stored_membership(bytes: &[u8]) -> io::Result<StoredMembership> {
-    let message = store::StoredMembership::decode(bytes).map_err(io::Error::other)?;
+    stored_membership(store::StoredMembership::decode(bytes).map_err(io::Error::other)?)
+}
+
+/// A membership with the entry that brought it, from its message form.
+pub fn stored_membership(message: store::StoredMembership) -> io::Result<StoredMembership> {
     let id = message.log_id.map(|id| log_id(id.term, id.index));
     Ok(StoredMembership::new(id, membership(message.membership.unwrap_or_default())?))
 }
@@ -106,12 +126,18 @@ pub fn encode_entry(entry: &Entry) -> Bytes {
 
 /// Decodes the entry that must be the one at `index`.
 pub fn decode_entry(bytes: &Bytes, index: u64) -> io::Result<Entry> {
+    let entry = decode_any_entry(bytes)?;
+    if entry.log_id.index == index { Ok(entry) } else { Err(corrupt("a log entry lies in the wrong place")) }
+}
+
+/// Decodes an entry and checks its checksum.
+pub fn decode_any_entry(bytes: &Bytes) -> io::Result<Entry> {
     let (checksum, message) = bytes.split_first_chunk::<CHECKSUM>().ok_or_else(|| corrupt("a log entry is cut off"))?;
     if crc32c::crc32c(message) != u32::from_be_bytes(*checksum) {
         return Err(corrupt("a log entry does not match its checksum"));
     }
     let message = store::LogEntry::decode(bytes.slice(CHECKSUM..)).map_err(io::Error::other)?;
-    let id = message.id.filter(|id| id.index == index).ok_or_else(|| corrupt("a log entry lies in the wrong place"))?;
+    let id = message.id.ok_or_else(|| corrupt("a log entry without an id"))?;
     let payload = match message.payload {
         None => EntryPayload::Blank,
         Some(Stored::Command(bytes)) => EntryPayload::Normal(Proposal(bytes)),
@@ -126,7 +152,8 @@ mod tests {
 
     #[test]
     fn entries_come_back_or_are_refused() {
-        let node = store::Node { name: "n".into(), peer_urls: vec!["http://a".into()], client_urls: vec![] };
+        let peer_urls = vec!["http://a".into()];
+        let node = store::Node { name: "n".into(), peer_urls, ..store::Node::default() };
         let nodes = BTreeMap::from([(7, node.clone()), (8, node)]);
         let membership = Membership::new(vec![BTreeSet::from([7, 8]), BTreeSet::from([7])], nodes).unwrap();
         let payloads = [

@@ -27,6 +27,7 @@ use super::codec;
 use super::{Entry, LogId, Types, Vote};
 use crate::folder;
 use crate::metrics::Metrics;
+use crate::peers::BATCH_BYTES;
 use crate::poison::Poison;
 use extent::Extent;
 use tail::Tail;
@@ -91,11 +92,12 @@ impl Shared {
         Ok(memory + number(properties::ESTIMATE_LIVE_DATA_SIZE)?.unwrap_or(0))
     }
 
-    /// Reads entries from the disk; stops at the first gap.
-    fn stored(&self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+    /// Reads entries from the disk, at most `max_bytes` of them but always one.
+    fn stored(&self, start: u64, end: u64, max_bytes: usize) -> io::Result<(Vec<Entry>, usize)> {
         let mut entries = Vec::new();
+        let mut bytes = 0;
         if start >= end {
-            return Ok(entries);
+            return Ok((entries, bytes));
         }
         let mut options = ReadOptions::default();
         // Purged entries lie in front of the range, hidden by a range tombstone that is slow to walk over.
@@ -106,9 +108,13 @@ impl Shared {
         for item in walk {
             let (key, value) = item.map_err(io::Error::other)?;
             let index = index(&key)?;
+            bytes += value.len();
+            if bytes > max_bytes && !entries.is_empty() {
+                break;
+            }
             entries.push(codec::decode_entry(&Bytes::from(value.into_vec()), index)?);
         }
-        Ok(entries)
+        Ok((entries, bytes))
     }
 }
 
@@ -227,7 +233,8 @@ impl Log {
         result.await.map_err(|_| gone())?
     }
 
-    fn read<RB: RangeBounds<u64>>(&self, range: &RB) -> io::Result<Vec<Entry>> {
+    /// Reads entries, at most about `max_bytes` of them but always one if there is one.
+    fn read<RB: RangeBounds<u64>>(&self, range: &RB, max_bytes: usize) -> io::Result<Vec<Entry>> {
         let start = match range.start_bound() {
             Bound::Included(start) => *start,
             Bound::Excluded(start) => start.saturating_add(1),
@@ -242,11 +249,14 @@ impl Log {
             let memory = self.shared.memory();
             let start = start.max(memory.purged.map_or(0, |id| id.index + 1));
             let first = memory.tail.first();
-            (memory.tail.range(start, end), end.min(first), start)
+            // What comes from the disk counts first; the tail is looked at only if it can fit.
+            (memory.tail.range(start, end, max_bytes), end.min(first), start)
         };
         // What is not in the tail is on the disk: the tail lets go of durable entries only.
-        let mut entries = self.shared.stored(start, stored_end)?;
-        entries.extend(recent);
+        let (mut entries, bytes) = self.shared.stored(start, stored_end, max_bytes)?;
+        if bytes <= max_bytes {
+            entries.extend(recent);
+        }
         Ok(entries)
     }
 }
@@ -256,7 +266,11 @@ impl RaftLogReader<Types> for Log {
         &mut self,
         range: RB,
     ) -> io::Result<Vec<Entry>> {
-        self.read(&range)
+        self.read(&range, usize::MAX)
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        self.read(&(start..end), BATCH_BYTES)
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {

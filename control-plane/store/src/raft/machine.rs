@@ -4,7 +4,7 @@
 //! reports the last entry that was applied before it began, and only up to there may the log be purged.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,10 +33,15 @@ const BATCH: usize = 512;
 
 /// Hears of everything that is applied, in order, before anybody is answered. Called on the apply thread.
 pub trait Listener: Send + 'static {
+    /// The member this is: commands that it sent to a leader are answered here.
+    fn member(&self) -> u64;
     /// A batch was applied: the state stands at `state`.
     fn applied(&mut self, batch: Applied, state: State);
-    /// The state was replaced as a whole.
-    fn replaced(&mut self, state: State);
+    /// The batch's callers were answered, up to the entry `last`; `own` are the answers to what this member had sent to a
+    /// leader, by the numbers it gave them.
+    fn answered(&mut self, own: Vec<(u64, Reply)>, last: LogId);
+    /// The state was replaced as a whole, by one that holds the log up to `last`.
+    fn replaced(&mut self, state: State, last: Option<LogId>);
 }
 
 /// What a batch did.
@@ -70,9 +75,12 @@ impl Machine {
     /// Starts the apply thread over `database`.
     pub fn start(database: Arc<Database>, poison: Poison, listener: impl Listener) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(4);
+        // Nothing is in memory only when a database has just been opened: it is a snapshot as it is.
+        let meta = database.read(meta)?;
+        let described = Arc::new(std::sync::Mutex::new(meta.last_log_id.is_some().then_some(meta)));
         let worker = Worker { database: Arc::clone(&database), poison, listener };
         std::thread::Builder::new().name("apply".to_owned()).spawn(move || worker.run(queue))?;
-        Ok(Self { database, jobs, checkpoints: Arc::default(), described: Arc::default() })
+        Ok(Self { database, jobs, checkpoints: Arc::default(), described })
     }
 
     async fn job(&self, job: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Job) -> io::Result<()> {
@@ -88,7 +96,7 @@ impl Machine {
 }
 
 /// The last applied entry and the membership, as a view has them.
-fn standing(view: &dyn View) -> io::Result<(Option<LogId>, StoredMembership)> {
+pub fn standing(view: &dyn View) -> io::Result<(Option<LogId>, StoredMembership)> {
     let get = |key| view.get(Space::Meta, key).map_err(io::Error::other);
     let applied = get(APPLIED)?.map(|bytes| codec::decode_log_id(&bytes)).transpose()?;
     let membership = get(MEMBERSHIP)?.map(|bytes| codec::decode_stored_membership(&bytes)).transpose()?;
@@ -172,6 +180,20 @@ pub enum Image {
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
+impl Folder {
+    /// Takes over a folder.
+    #[must_use]
+    pub fn owned(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         // It is gone already when it became the state; what else fails is cleared away at the next start.
@@ -223,14 +245,16 @@ impl<L: Listener> Worker<L> {
     }
 
     fn apply(&mut self, entries: Vec<EntryResponder<Types>>) -> io::Result<()> {
-        let mut answers = Vec::with_capacity(entries.len());
+        let Some(last) = entries.last().map(|(entry, _)| entry.log_id()) else { return Ok(()) };
+        let mut answers = Answers { member: self.listener.member(), here: Vec::new(), own: Vec::new() };
         let (applied, state, writes) =
             self.database.read_newest(|view| change(view, entries, &mut answers).map_err(io::Error::other))?;
         self.database.write(writes)?;
         self.listener.applied(applied, state);
-        for (responder, reply) in answers {
+        for (responder, reply) in answers.here {
             responder.send(reply);
         }
+        self.listener.answered(answers.own, last);
         Ok(())
     }
 
@@ -239,12 +263,20 @@ impl<L: Listener> Worker<L> {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a described snapshot holds nothing to take over"));
         };
         self.database.replace(&folder.0)?;
-        self.listener.replaced(self.database.read(State::load).map_err(io::Error::other)?);
+        let (last, _) = self.database.read(standing)?;
+        self.listener.replaced(self.database.read(State::load).map_err(io::Error::other)?, last);
         Ok(())
     }
 }
 
-type Answers = Vec<(ApplyResponder<Types>, Reply)>;
+/// Who is to be told what.
+struct Answers {
+    member: u64,
+    /// Callers of this member's log.
+    here: Vec<(ApplyResponder<Types>, Reply)>,
+    /// What this member had sent to a leader.
+    own: Vec<(u64, Reply)>,
+}
 
 /// Applies entries to an overlay; nothing is written or answered yet.
 fn change(
@@ -257,10 +289,12 @@ fn change(
     let mut sum = Applied::default();
     for (entry, responder) in entries {
         let id = entry.log_id();
+        let mut own = None;
         let reply = match entry.payload {
             EntryPayload::Blank => Reply::Done,
             EntryPayload::Normal(proposal) => {
                 let command = Command::decode(proposal.0)?;
+                own = (command.origin == answers.member && command.request != 0).then_some(command.request);
                 let applied = apply(&mut overlay, &mut state, &command)?;
                 sum.events.extend(applied.events);
                 sum.leases.extend(applied.leases);
@@ -275,7 +309,11 @@ fn change(
             }
         };
         overlay.put(Space::Meta, APPLIED, codec::encode_log_id(&id));
-        answers.extend(responder.map(|responder| (responder, reply)));
+        match (own, responder) {
+            (Some(request), _) => answers.own.push((request, reply)),
+            (None, Some(responder)) => answers.here.push((responder, reply)),
+            (None, None) => {}
+        }
     }
     let (key, value) = state.record();
     overlay.put(Space::Meta, key, value);

@@ -25,7 +25,7 @@ impl Store {
 
     fn apply(&mut self, op: Op) -> Applied {
         let mut overlay = Overlay::new(&self.memory);
-        let applied = apply(&mut overlay, &mut self.state, &Command { op: Some(op), caller: None }).unwrap();
+        let applied = apply(&mut overlay, &mut self.state, &Command { op: Some(op), ..Command::default() }).unwrap();
         let (key, value) = self.state.record();
         overlay.put(Space::Meta, key, value);
         let writes = overlay.into_writes();

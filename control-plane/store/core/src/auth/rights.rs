@@ -169,7 +169,9 @@ impl Rights {
                 self.lease(view, LeaseId(request.id))
             }
             Op::Auth(change) => Ok(super::change::judge(self, change)?),
-            Op::LeaseExpire(_) | Op::LeaseCheckpoint(_) | Op::Alarm(_) => Ok(()),
+            Op::LeaseExpire(_) | Op::LeaseCheckpoint(_) | Op::Alarm(_) | Op::MemberPublish(_) | Op::MemberClaim(_) => {
+                Ok(())
+            }
         }
     }
 }

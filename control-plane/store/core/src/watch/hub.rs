@@ -246,6 +246,26 @@ impl Hub {
         Ok(())
     }
 
+    /// The state was replaced by one at `revision`, with changes the hub has not heard of: everybody reads the history.
+    pub fn jump(&mut self, revision: Revision, outlet: &mut dyn Outlet) {
+        let first = self.revision.next();
+        self.revision = revision;
+        self.recent = Recent { events: VecDeque::new(), bytes: 0, from: revision.next() };
+        let mut behind = Vec::new();
+        for (stream, known) in &self.streams {
+            for (watch, watcher) in &known.watchers {
+                if let Stand::Level { from } = watcher.stand
+                    && from <= revision
+                {
+                    behind.push((*stream, *watch, from.max(first)));
+                }
+            }
+        }
+        for (stream, watch, from) in behind {
+            self.send_off(stream, watch, from, outlet);
+        }
+    }
+
     /// The history was read for a watcher, up to but not including `next`.
     pub fn level(
         &mut self,

@@ -46,10 +46,17 @@ impl Tail {
         self.shrink();
     }
 
-    pub(super) fn range(&self, start: u64, end: u64) -> Vec<Entry> {
+    /// Entries of a range, at most `max_bytes` of them but always one if there is one.
+    pub(super) fn range(&self, start: u64, end: u64, max_bytes: usize) -> Vec<Entry> {
         let skip = start.saturating_sub(self.first) as usize;
         let take = end.saturating_sub(start.max(self.first)) as usize;
-        self.entries.iter().skip(skip).take(take).map(|(entry, _)| entry.clone()).collect()
+        let mut sum = 0;
+        let fits = |(entry, bytes): &(Entry, usize)| {
+            let first = sum == 0;
+            sum += bytes;
+            (first || sum <= max_bytes).then(|| entry.clone())
+        };
+        self.entries.iter().skip(skip).take(take).map_while(fits).collect()
     }
 
     /// Drops everything from index `from` on.
@@ -93,7 +100,7 @@ mod tests {
     }
 
     fn held(tail: &Tail) -> Vec<u64> {
-        tail.range(0, u64::MAX).into_iter().map(|entry| entry.log_id.index).collect()
+        tail.range(0, u64::MAX, usize::MAX).into_iter().map(|entry| entry.log_id.index).collect()
     }
 
     #[test]
@@ -107,8 +114,8 @@ mod tests {
         assert_eq!((tail.first(), held(&tail)), (7, vec![7, 8]));
         tail.made_durable(9);
         assert_eq!(held(&tail), [8]);
-        assert_eq!(tail.range(8, 9).len(), 1);
-        assert_eq!(tail.range(2, 8).len(), 0);
+        assert_eq!(tail.range(8, 9, 1).len(), 1);
+        assert_eq!(tail.range(2, 8, 1).len(), 0);
     }
 
     #[test]
@@ -117,6 +124,7 @@ mod tests {
         for index in 0..10 {
             tail.push(entry(index), 1);
         }
+        assert_eq!(tail.range(2, 9, 3).len(), 3);
         tail.truncate(6);
         tail.purge(3);
         assert_eq!((tail.first(), held(&tail)), (3, vec![3, 4, 5]));

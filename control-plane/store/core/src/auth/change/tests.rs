@@ -29,7 +29,11 @@ impl Store {
 
     fn apply_as(&mut self, user: &str, op: Op) -> Applied {
         let caller = Caller { user: user.to_owned(), revision: self.state.auth.revision };
-        self.command(&Command { op: Some(op), caller: (!user.is_empty()).then(|| caller.message()) })
+        self.command(&Command {
+            op: Some(op),
+            caller: (!user.is_empty()).then(|| caller.message()),
+            ..Command::default()
+        })
     }
 
     fn command(&mut self, command: &Command) -> Applied {
@@ -218,7 +222,7 @@ fn credentials_from_before_a_change_are_asked_for_again() {
     let mut store = Store::guarded(&[(Type::Write, "w", "x")]);
     let old = Caller { user: "u".into(), revision: store.state.auth.revision };
     store.user("other", &[]);
-    let command = Command { op: Some(Op::Put(put("w1"))), caller: Some(old.message()) };
+    let command = Command { op: Some(Op::Put(put("w1"))), caller: Some(old.message()), ..Command::default() };
     assert_eq!(outcome(&store.command(&command)), Err(Refusal::AuthOldRevision));
     let token = |auth_revision| {
         let (user, token) = ("u".into(), "t".into());

@@ -55,14 +55,27 @@ impl Rig {
         Self { memory: Memory::default(), state: State::EMPTY, hub: Hub::new(Revision::FIRST, LIMITS), outlet }
     }
 
-    fn apply(&mut self, op: Op) {
+    fn change(&mut self, op: Op) -> Vec<Event> {
         let mut overlay = Overlay::new(&self.memory);
-        let applied = apply::apply(&mut overlay, &mut self.state, &Command { op: Some(op), caller: None }).unwrap();
+        let command = Command { op: Some(op), ..Command::default() };
+        let applied = apply::apply(&mut overlay, &mut self.state, &command).unwrap();
         let (key, value) = self.state.record();
         overlay.put(Space::Meta, key, value);
         let writes = overlay.into_writes();
         self.memory.absorb(writes);
-        self.hub.publish(applied.events, self.state.revision, &self.memory, NOW, &mut self.outlet).unwrap();
+        applied.events
+    }
+
+    fn apply(&mut self, op: Op) {
+        let events = self.change(op);
+        self.hub.publish(events, self.state.revision, &self.memory, NOW, &mut self.outlet).unwrap();
+    }
+
+    /// The state is replaced by one with a further change.
+    fn jump(&mut self, key: &str) {
+        let put = PutRequest { key: key.to_owned().into(), value: "j".into(), ..PutRequest::default() };
+        self.change(Op::Put(put));
+        self.hub.jump(self.state.revision, &mut self.outlet);
     }
 
     fn put(&mut self, key: &str) {
@@ -276,7 +289,8 @@ fn nobody_misses_or_repeats_a_change_whatever_the_schedule() {
         let mut seen = Vec::new();
         let mut starts = Vec::new();
         for _ in 0..120 {
-            match roll(8) {
+            match roll(9) {
+                8 => rig.jump(["a", "b", "c"][roll(3) as usize]),
                 0..=3 => rig.put(["a", "b", "c"][roll(3) as usize]),
                 4 => seen.extend(rig.taken()),
                 5 => {

@@ -1,0 +1,93 @@
+//! Room for the state: the quota, the disk under it, and a log that does not fill it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::errors::Fatal;
+use proto::etcdserverpb::alarm_request::AlarmAction;
+use proto::etcdserverpb::{AlarmRequest, AlarmType};
+use proto::store::command::Op;
+use store_core::Refusal;
+
+use super::Node;
+use crate::raft::Types;
+use crate::room::Room;
+
+/// Bytes of entries that the log may hold; then it is purged to half of that. Entries are also purged by their number
+/// (`--snapshot-count`), but large ones would fill the disk long before. A member that was away for longer gets a snapshot.
+const MAX_LOG_BYTES: u64 = 128 << 20;
+/// How often the size of the state and the room on the disk are measured.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// For ever: measures the state and its disk, keeps the log short, makes space when there is none, and ends an alarm
+    /// for want of space when its cause is gone.
+    pub(super) async fn watch_space(self: Arc<Self>, room: Room) {
+        let mut tick = tokio::time::interval(MEASURE_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut reclaimed = None;
+        loop {
+            tick.tick().await;
+            if let Err(error) = room.keep_reserve() {
+                tracing::debug!(%error, "no reserve could be made");
+            }
+            match self.database.size().and_then(|(_, in_use)| Ok((in_use, room.left()?))) {
+                Ok((in_use, left)) => self.alarms.measured(in_use, left),
+                Err(error) => tracing::warn!(%error, "the size of the state could not be measured"),
+            }
+            if self.shorten_log().await.is_err() {
+                return;
+            }
+            // What was compacted is still in files, of which RocksDB rewrites few as long as nothing is written.
+            if self.alarms.own_no_space() && reclaimed != Some(self.compactor.progress()) {
+                reclaimed = Some(self.compactor.progress());
+                self.reclaim().await;
+            }
+            if self.alarms.has_space_again(self.config.quota)
+                && self.no_space_alarm(AlarmAction::Deactivate).await.is_ok()
+            {
+                tracing::info!("there is space again: writes are taken");
+            }
+        }
+    }
+
+    /// Purges what makes the log longer than it should be, in bytes. What is not in files of the state yet stays until it
+    /// is. Fails when the log has stopped.
+    async fn shorten_log(&self) -> Result<(), Fatal<Types>> {
+        let Some(upto) = self.log.excess(MAX_LOG_BYTES) else { return Ok(()) };
+        self.raft.trigger().snapshot().await?;
+        self.raft.trigger().purge_log(upto).await
+    }
+
+    /// Gives space that nobody uses back to the disk.
+    pub async fn reclaim(&self) {
+        let database = Arc::clone(&self.database);
+        let reclaimed = tokio::task::spawn_blocking(move || database.reclaim()).await;
+        if let Err(error) = reclaimed.map_err(io::Error::other).and_then(|result| result) {
+            tracing::warn!(%error, "space could not be given back");
+        }
+    }
+
+    async fn no_space_alarm(&self, action: AlarmAction) -> Result<(), Refusal> {
+        let change = AlarmRequest {
+            action: action.into(),
+            member_id: self.identity.member_id,
+            alarm: AlarmType::Nospace.into(),
+        };
+        self.propose(Op::Alarm(change)).await.map(drop)
+    }
+
+    /// Refuses a write of `cost` bytes that does not fit, and raises the alarm.
+    pub async fn check_space(&self, cost: u64) -> Result<(), Refusal> {
+        if self.alarms.check_space(cost, self.config.quota)? {
+            return Ok(());
+        }
+        tracing::warn!(
+            quota = self.config.quota,
+            "the quota or the disk is used up: writes are refused until space is made"
+        );
+        self.no_space_alarm(AlarmAction::Activate).await?;
+        Err(Refusal::NoSpace)
+    }
+}

@@ -1,0 +1,188 @@
+//! Connections to other members. Each is made when it is first needed and again when it broke, at the addresses the
+//! [directory](super::directory) has by then.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use proto::peer::Route;
+use proto::peer::peer_client::PeerClient;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::service_fn;
+
+use super::MAX_MESSAGE;
+use super::address::PeerAddress;
+use super::directory::Directory;
+use super::tls::PeerTls;
+
+/// What one stream may have under way, and one connection. More: more of a leader's memory for a slow follower.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// What a connection is for. Each purpose has its own, so that nothing small waits behind something large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Heartbeats, votes, read indexes: small and urgent.
+    Control,
+    /// Log entries and forwarded commands.
+    Log,
+    /// The whole state.
+    Snapshot,
+}
+
+/// A client of a member.
+pub type Client = PeerClient<Channel>;
+
+/// Connections to every other member.
+pub struct Links {
+    cluster: u64,
+    member: u64,
+    directory: Arc<Directory>,
+    tls: Option<PeerTls>,
+    patience: Duration,
+    channels: Mutex<HashMap<(u64, Purpose), Channel>>,
+}
+
+impl Links {
+    /// Connections from `member` of `cluster`. A member that cannot be reached within `patience` counts as unreachable.
+    pub fn new(
+        cluster: u64,
+        member: u64,
+        directory: Arc<Directory>,
+        tls: Option<PeerTls>,
+        patience: Duration,
+    ) -> Arc<Self> {
+        Arc::new(Self { cluster, member, directory, tls, patience, channels: Mutex::default() })
+    }
+
+    /// What every message to `target` begins with.
+    pub fn route(&self, target: u64) -> Route {
+        Route { cluster_id: self.cluster, from: self.member, to: target }
+    }
+
+    /// Where members are.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// How long to wait for a connection or a small answer.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// A client of `target`; it connects when it is used.
+    pub fn client(&self, target: u64, purpose: Purpose) -> Client {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = channels.entry((target, purpose)).or_insert_with(|| {
+            let directory = Arc::clone(&self.directory);
+            channel(self.tls.clone(), self.patience, move || directory.find(target))
+        });
+        client(channel.clone())
+    }
+
+    /// Forgets the connections to members that are gone.
+    pub fn keep(&self, members: impl Fn(u64) -> bool) {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).retain(|(id, _), _| members(*id));
+    }
+}
+
+/// A client of whoever is at these addresses, before there is a cluster.
+pub fn stranger(addresses: Vec<PeerAddress>, tls: Option<PeerTls>, patience: Duration) -> Client {
+    client(channel(tls, patience, move || addresses.clone()))
+}
+
+fn client(channel: Channel) -> Client {
+    PeerClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE)
+}
+
+fn channel(
+    tls: Option<PeerTls>,
+    patience: Duration,
+    find: impl Fn() -> Vec<PeerAddress> + Send + Clone + 'static,
+) -> Channel {
+    let connect = service_fn(move |_: Uri| {
+        let (tls, addresses) = (tls.clone(), find());
+        async move {
+            let connected = tokio::time::timeout(patience, connect_to_any(addresses, tls)).await;
+            connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(TokioIo::new)
+        }
+    });
+    // The connector decides where the connection goes; this is only what requests are addressed to.
+    Endpoint::from_static("http://member")
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keep_alive_interval(patience)
+        .keep_alive_timeout(patience)
+        .keep_alive_while_idle(true)
+        .connect_with_connector_lazy(connect)
+}
+
+/// Tries every address, in order.
+async fn connect_to_any(addresses: Vec<PeerAddress>, tls: Option<PeerTls>) -> io::Result<Transport> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address of the member is known");
+    for address in addresses {
+        match connect(&address, tls.as_ref()).await {
+            Ok(transport) => return Ok(transport),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn connect(address: &PeerAddress, tls: Option<&PeerTls>) -> io::Result<Transport> {
+    let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
+    stream.set_nodelay(true)?;
+    if !address.tls {
+        return Ok(Transport::Plain(stream));
+    }
+    let tls = tls.ok_or_else(|| io::Error::other("an https:// member, and no --peer-* files to speak TLS with"))?;
+    let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other)?;
+    let stream = TlsConnector::from(tls.client()).connect(name, stream).await?;
+    Ok(Transport::Tls(Box::new(stream)))
+}
+
+/// A connection with or without TLS.
+enum Transport {
+    Plain(TcpStream),
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
