@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use proto::etcdserverpb::{CompactionRequest, DefragmentRequest, PutRequest, RangeRequest, WatchCreateRequest};
+use tests_store::dice::Dice;
 use tests_store::{Client, within};
 
 use super::outcome::Outcome;
@@ -20,14 +21,6 @@ const STREAMS: usize = 20;
 /// The key of this number; 48 bytes, as long as those of Kubernetes.
 fn key(number: u64) -> String {
     format!("/registry/benchmark/namespace/object-{number:011}")
-}
-
-/// A different number each time, the same ones in each run (`SplitMix64`).
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 /// What a client asks.
@@ -50,12 +43,12 @@ pub enum Ask {
 }
 
 impl Ask {
-    async fn once(self, client: &mut Client, dice: &mut u64) {
-        let number = next(dice) % KEYS;
+    async fn once(self, client: &mut Client, dice: &mut Dice) {
+        let number = dice.below(KEYS);
         let asked = match self {
             Self::Put { bytes } => put(client, number, bytes).await,
             Self::Get { serializable } => get(client, number, serializable).await,
-            Self::Mixed if next(dice).is_multiple_of(5) => put(client, number, 256).await,
+            Self::Mixed if dice.below(5) == 0 => put(client, number, 256).await,
             Self::Mixed => get(client, number, false).await,
             Self::Range => {
                 let request = RangeRequest {
@@ -90,7 +83,7 @@ pub async fn closed_loop(subject: &Subject, ask: Ask, clients: usize, period: Du
         for number in 0..clients {
             let mut client = connections[number % connections.len()].clone();
             tasks.push(tokio::spawn(async move {
-                let mut dice = number as u64;
+                let mut dice = Dice::new(number as u64);
                 let mut latencies = Vec::new();
                 while started.elapsed() < period {
                     let asked = Instant::now();
@@ -194,7 +187,7 @@ pub async fn longest_stall(subject: &Subject) -> Outcome {
         let stop = Arc::clone(&done);
         let started = Instant::now();
         let writing = tokio::spawn(async move {
-            let (mut latencies, mut dice) = (Vec::new(), 0);
+            let (mut latencies, mut dice) = (Vec::new(), Dice::new(0));
             while !stop.load(Ordering::Relaxed) {
                 let asked = Instant::now();
                 Ask::Put { bytes: 256 }.once(&mut writer, &mut dice).await;
@@ -221,12 +214,5 @@ mod tests {
     #[test]
     fn keys_are_as_long_as_those_of_kubernetes() {
         assert_eq!((key(0).len(), key(KEYS).len()), (48, 48));
-    }
-
-    #[test]
-    fn the_dice_fall_the_same_way_each_run() {
-        let roll = |mut state| (0..3).map(|_| next(&mut state) % KEYS).collect::<Vec<_>>();
-        assert_eq!(roll(7), roll(7));
-        assert_ne!(roll(7), roll(8));
     }
 }

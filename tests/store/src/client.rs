@@ -17,6 +17,7 @@ use proto::mvccpb::Event;
 use proto::v3electionpb::election_client::ElectionClient;
 use proto::v3lockpb::lock_client::LockClient;
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Status, Streaming};
@@ -122,6 +123,25 @@ impl Client {
         requests.send(WatchRequest { request_union: Some(create) }).await.expect("the stream is open");
         let responses = within("open a watch", self.watch.watch(ReceiverStream::new(receiver))).await.expect("watch");
         Watcher { requests, responses: responses.into_inner() }
+    }
+
+    /// Watches everything under a prefix, where that may fail: the bare answers of the stream.
+    pub async fn try_watch_prefix(
+        &mut self,
+        prefix: &str,
+        start_revision: i64,
+    ) -> Result<Streaming<WatchResponse>, Status> {
+        let range = range_of_prefix(prefix);
+        let create = WatchCreateRequest {
+            key: range.key,
+            range_end: range.range_end,
+            start_revision,
+            ..WatchCreateRequest::default()
+        };
+        let request = WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
+        // The stream of requests stays open as long as that of the answers.
+        let requests = tokio_stream::once(request).chain(tokio_stream::pending());
+        self.watch.watch(requests).await.map(tonic::Response::into_inner)
     }
 
     /// Watches everything under a prefix; the watch is created when this returns.

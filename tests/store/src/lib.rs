@@ -7,6 +7,8 @@
 //! Servers run on free ports of the loopback, over mutual TLS, with a fresh data folder, and end with the test.
 
 mod client;
+pub mod dice;
+pub mod history;
 mod server;
 
 pub use client::{Client, Watcher, code_and_text, range_of_prefix, with_token};
