@@ -1,6 +1,7 @@
 //! A thin client: etcd's own calls, with shorter words for the common ones.
 
 use std::fs;
+use std::path::Path;
 
 use proto::etcdserverpb::auth_client::AuthClient;
 use proto::etcdserverpb::cluster_client::ClusterClient;
@@ -49,10 +50,15 @@ pub struct Client {
 impl Client {
     /// Connects with the certificate `<identity>.crt` of the server's folder.
     pub async fn connect(server: &Server, identity: &str) -> Result<Self, tonic::transport::Error> {
-        let read = |name: &str| fs::read(server.file(name)).expect("read a certificate");
+        Self::connect_to(&server.file(""), server.endpoint(), identity).await
+    }
+
+    /// Connects to an endpoint with the certificate `<identity>.crt` of a folder.
+    pub async fn connect_to(folder: &Path, endpoint: String, identity: &str) -> Result<Self, tonic::transport::Error> {
+        let read = |name: &str| fs::read(folder.join(name)).expect("read a certificate");
         let pair = Identity::from_pem(read(&format!("{identity}.crt")), read(&format!("{identity}.key")));
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("ca.crt"))).identity(pair);
-        let channel = Endpoint::from_shared(server.endpoint())?.tls_config(tls)?.connect().await?;
+        let channel = Endpoint::from_shared(endpoint)?.tls_config(tls)?.connect().await?;
         Ok(Self {
             kv: KvClient::new(channel.clone()).max_decoding_message_size(usize::MAX),
             watch: WatchClient::new(channel.clone()).max_decoding_message_size(usize::MAX),

@@ -7,11 +7,13 @@
 //! Servers run on free ports of the loopback, over mutual TLS, with a fresh data folder, and end with the test.
 
 mod client;
+mod cluster;
 pub mod dice;
 pub mod history;
 mod server;
 
 pub use client::{Client, Watcher, code_and_text, range_of_prefix, with_token};
+pub use cluster::Cluster;
 pub use server::{Kind, Server, program};
 
 /// Longest wait for anything that must happen.
@@ -39,6 +41,39 @@ macro_rules! conformance {
             }
         }
     };
+}
+
+/// Defines one case for a cluster of several members, for both programs. The closure gets a running [`Cluster`].
+#[macro_export]
+macro_rules! cluster_conformance {
+    ($name:ident, $case:expr) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn etcd() {
+                $crate::run_cluster($crate::Kind::Etcd, 3, &[], $case);
+            }
+
+            #[test]
+            fn ours() {
+                $crate::run_cluster($crate::Kind::Ours, 3, &[], $case);
+            }
+        }
+    };
+}
+
+/// Runs one case against a fresh cluster of this many members, started with further flags.
+pub fn run_cluster<F>(kind: Kind, size: usize, extra: &[&str], case: impl FnOnce(Cluster) -> F)
+where
+    F: Future<Output = ()>,
+{
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let cluster = Cluster::start(kind, size, extra).await;
+        case(cluster).await;
+    });
 }
 
 /// Runs one case against a fresh server of this kind.

@@ -184,12 +184,17 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-fn spawn(kind: Kind, folder: &Path, port: u16, peer_port: u16, extra: &[String]) -> Child {
-    let log = fs::OpenOptions::new().append(true).create(true).open(folder.join("log")).expect("a log file");
-    let mut command = match kind {
+/// The program of this kind.
+pub(crate) fn command(kind: Kind) -> Command {
+    match kind {
         Kind::Etcd => Command::new("etcd"),
         Kind::Ours => Command::new(program("store")),
-    };
+    }
+}
+
+fn spawn(kind: Kind, folder: &Path, port: u16, peer_port: u16, extra: &[String]) -> Child {
+    let log = fs::OpenOptions::new().append(true).create(true).open(folder.join("log")).expect("a log file");
+    let mut command = command(kind);
     let file = |name: &str| folder.join(name).display().to_string();
     let client = format!("https://127.0.0.1:{port}");
     let peer = format!("https://127.0.0.1:{peer_port}");
@@ -224,7 +229,7 @@ fn spawn(kind: Kind, folder: &Path, port: u16, peer_port: u16, extra: &[String])
         .unwrap_or_else(|error| panic!("start {kind:?}: {error}"))
 }
 
-fn write_certificates(folder: &Path) {
+pub(crate) fn write_certificates(folder: &Path) {
     let now = SystemTime::now();
     let names = vec![San::Dns("localhost".into()), San::Ip([127, 0, 0, 1].into())];
     let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("write a certificate");
@@ -240,14 +245,16 @@ fn write_certificates(folder: &Path) {
     issue(&clients, "server", Usage::ServerAndClient);
     issue(&clients, "client", Usage::Client);
     issue(&peers, "peer", Usage::ServerAndClient);
+    issue(&foreign, "foreign-peer", Usage::ServerAndClient);
     issue(&foreign, "foreign", Usage::Client);
     write("ca.crt", clients.cert_pem());
     write("peer-ca.crt", peers.cert_pem());
+    write("foreign-ca.crt", foreign.cert_pem());
 }
 
 /// A port that nobody listens on, below the range from which the kernel takes the ports of outgoing connections: one of
 /// those could be taken again before the server binds it. Each test process begins its search elsewhere.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     const FIRST: u32 = 10_000;
     const COUNT: u32 = 20_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
