@@ -6,8 +6,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use proto::peer::Introduction;
+use proto::peer::{Introduction, JoinAnswer, JoinRequest};
 use proto::store::Identity;
+use store_core::Refusal;
 use store_core::founding::Outcome;
 
 use crate::config::{Beginning, Config};
@@ -39,9 +40,12 @@ pub enum Error {
     /// Members founded different clusters.
     #[error("members of the initial cluster wrote down different clusters: clear the data of all of them")]
     Conflict,
-    /// Joining is asked for.
-    #[error("joining a cluster that is there already is not possible yet")]
-    Existing,
+    /// Nobody added it.
+    #[error("error validating peerURLs: no member of the cluster has {urls}; add this member first")]
+    NotAdded {
+        /// Its peer URLs.
+        urls: String,
+    },
 }
 
 /// A random number that stands for nothing else.
@@ -66,9 +70,21 @@ pub async fn identify(config: &Config, log: &Log, desk: &Desk, tls: Option<&Peer
         introduce(&identity);
         return Ok(identity);
     }
-    match config.beginning {
-        Beginning::Existing => return Err(Error::Existing),
-        Beginning::New => {}
+    if config.beginning == Beginning::Existing && identity.member_id == 0 {
+        if identity.claim == 0 {
+            identity.claim = fresh();
+            log.set_identity(&identity)?;
+        }
+        let answer = join(config, identity.claim, tls).await?;
+        (identity.cluster_id, identity.member_id) = (answer.cluster_id, answer.member_id);
+        log.set_identity(&identity)?;
+        introduce(&identity);
+        tracing::info!(
+            cluster = format_args!("{:x}", identity.cluster_id),
+            member = format_args!("{:x}", identity.member_id),
+            "joining a cluster"
+        );
+        return Ok(identity);
     }
     if identity.member_id == 0 {
         // Random and never used again: a member that comes back with an empty disk is another member.
@@ -140,6 +156,37 @@ async fn settle(
                     tracing::info!(?silent, ?problems, "waiting for the other members of the initial cluster");
                 }
             }
+        }
+        tokio::time::sleep(ROUND).await;
+    }
+}
+
+/// Asks the members of a cluster for the place this one was given, until one answers.
+async fn join(config: &Config, claim: u64, tls: Option<&PeerTls>) -> Result<JoinAnswer, Error> {
+    let mut said: Option<Instant> = None;
+    loop {
+        let mut problems = Vec::new();
+        for (name, urls) in config.plan.members().iter().filter(|(name, _)| *name != config.name) {
+            let addresses = urls.iter().filter_map(|url| url.parse().ok()).collect();
+            let mut client = links::stranger(addresses, tls.cloned(), config.election);
+            let request = JoinRequest { peer_urls: config.peer_urls.clone(), claim };
+            match tokio::time::timeout(config.request_timeout(), client.join(request)).await {
+                Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                Ok(Err(status)) => match Refusal::passed_on(status.message()) {
+                    Some(Refusal::MemberBootstrapped) => {
+                        return Err(Error::Bootstrapped { name: config.name.clone() });
+                    }
+                    Some(Refusal::MemberNotFound) => {
+                        return Err(Error::NotAdded { urls: config.peer_urls.join(",") });
+                    }
+                    Some(_) | None => problems.push(format!("{name}: {}", status.message())),
+                },
+                Err(_elapsed) => problems.push(format!("{name}: no answer")),
+            }
+        }
+        if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            said = Some(Instant::now());
+            tracing::info!(?problems, "waiting for a member of the cluster to join");
         }
         tokio::time::sleep(ROUND).await;
     }

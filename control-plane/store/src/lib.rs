@@ -42,7 +42,7 @@ use flags::Flags;
 use founding::PeerSide;
 use node::Node;
 use peers::reception;
-use peers::service::Desk;
+use peers::service::{Desk, REMOVED};
 use peers::tls::PeerTls;
 use serve::{Front, Tls};
 
@@ -124,6 +124,7 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     }
     tokio::select! {
         published = node.publish() => published?,
+        () = node.removed() => return Err(REMOVED.into()),
         reason = node.poison.reason() => return Err(reason.to_owned().into()),
         _ = terminated.recv() => return Ok(()),
         _ = interrupted.recv() => return Ok(()),
@@ -137,9 +138,16 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     telemetry::notify_ready();
     let outcome = tokio::select! {
         reason = node.poison.reason() => Err(reason.to_owned().into()),
+        () = node.removed() => Err(REMOVED.into()),
         _ = terminated.recv() => Ok(()),
         _ = interrupted.recv() => Ok(()),
     };
+    if outcome.is_ok() && node.leading_term().is_some() && node.standing().voters.len() > 1 {
+        // Clients of others need not wait for an election.
+        if let Err(refusal) = node.hand_over_to_any().await {
+            tracing::info!(%refusal, "nobody took the lead over");
+        }
+    }
     stop.send_replace(true);
     if outcome.is_ok() {
         tracing::info!("stopping");

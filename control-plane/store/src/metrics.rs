@@ -49,6 +49,8 @@ pub struct Gauges {
     pub has_leader: bool,
     /// Whether this member leads.
     pub is_leader: bool,
+    /// Whether it does not vote.
+    pub is_learner: bool,
     /// The last applied index.
     pub applied: u64,
     /// Bytes of the state.
@@ -86,7 +88,7 @@ impl Metrics {
         let flag = |value: bool| f64::from(u8::from(value));
         line("etcd_server_has_leader", "gauge", flag(gauges.has_leader));
         line("etcd_server_is_leader", "gauge", flag(gauges.is_leader));
-        line("etcd_server_is_learner", "gauge", 0.0);
+        line("etcd_server_is_learner", "gauge", flag(gauges.is_learner));
         line("etcd_server_leader_changes_seen_total", "counter", get(&self.leader_changes));
         line("etcd_server_proposals_committed_total", "gauge", gauges.applied as f64);
         line("etcd_server_proposals_applied_total", "gauge", gauges.applied as f64);
@@ -135,6 +137,7 @@ mod tests {
         let gauges = Gauges {
             has_leader: true,
             is_leader: true,
+            is_learner: false,
             applied: 4,
             db_total: 0,
             db_in_use: 0,

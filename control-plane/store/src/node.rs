@@ -2,6 +2,7 @@
 //! [`Node::barrier`] for reads, on whichever member the client is.
 
 mod leases;
+pub mod members;
 mod reads;
 mod space;
 mod writes;
@@ -10,13 +11,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::SnapshotPolicy;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::Fatal;
 use proto::etcdserverpb::ResponseHeader;
+use proto::peer::ReadIndexRequest;
 use proto::store::command::Op;
 use proto::store::{Identity, MemberPublish};
 use store_core::apply::Reply;
@@ -36,7 +38,7 @@ use crate::leadership::{Leader, Leadership};
 use crate::leases::Leases;
 use crate::metrics::{Gauges, Metrics};
 use crate::peers::directory::Directory;
-use crate::peers::links::Links;
+use crate::peers::links::{Links, Purpose};
 use crate::poison::Poison;
 use crate::raft::log::Log;
 use crate::raft::machine::{self, Applied, Listener, Machine};
@@ -99,6 +101,7 @@ pub struct Node {
     /// The last entry that was applied and whose answers were given.
     applied: watch::Sender<u64>,
     term: Arc<AtomicU64>,
+    learner: Arc<AtomicBool>,
     pending: Semaphore,
     pending_bytes: Semaphore,
     barriers: reads::Queue,
@@ -106,6 +109,8 @@ pub struct Node {
     room: Room,
     /// Held by the one that takes the state from another member.
     pub(crate) intake: Mutex<()>,
+    /// Held by the one that changes members.
+    changing: Mutex<()>,
 }
 
 /// Where the state stands, for headers.
@@ -131,6 +136,7 @@ struct Publisher {
     database: Arc<Database>,
     position: Arc<Position>,
     forwarder: Arc<Forwarder>,
+    links: Arc<Links>,
     index: watch::Sender<u64>,
     poison: Poison,
 }
@@ -143,6 +149,9 @@ impl Listener for Publisher {
     fn applied(&mut self, batch: Applied, state: State) {
         self.leases.follow(&batch.leases);
         self.access.follow(&batch.tokens, state.auth);
+        if batch.left {
+            self.links.leave();
+        }
         if batch.alarms_changed
             && let Err(fault) = self.database.read(|view| self.alarms.load(view))
         {
@@ -220,6 +229,10 @@ impl Node {
             revision: AtomicI64::new(state.revision.0),
             compacted: AtomicI64::new(state.compacted.0),
         });
+        let removed = database.read(|view| store_core::members::is_removed(view, identity.member_id));
+        if removed.map_err(starting("look whether this member was removed"))? {
+            return Err(starting("join the cluster again")(io::Error::other(crate::peers::service::REMOVED)));
+        }
         let applied = database.read(machine::standing).map_err(starting("read what was applied"))?.0;
         let applied = watch::Sender::new(applied.map_or(0, |id| id.index));
         let thread = starting::<io::Error>;
@@ -246,6 +259,7 @@ impl Node {
             database: Arc::clone(&database),
             position: Arc::clone(&position),
             forwarder: Arc::clone(&forwarder),
+            links: Arc::clone(&links),
             index: applied.clone(),
             poison: poison.clone(),
         };
@@ -274,12 +288,14 @@ impl Node {
             position,
             applied,
             term: Arc::default(),
+            learner: Arc::default(),
             pending: Semaphore::new(MAX_PENDING),
             pending_bytes: Semaphore::new(MAX_PENDING_BYTES),
             barriers,
             folder: member,
             room: room.clone(),
             intake: Mutex::default(),
+            changing: Mutex::default(),
             config,
         });
         node.found_cluster().await?;
@@ -293,7 +309,9 @@ impl Node {
 
     /// The first entry of a new cluster's log: every founder writes the same.
     async fn found_cluster(&self) -> Result<(), StartError> {
-        if self.raft.is_initialized().await.map_err(starting("look for a cluster in the log"))? {
+        // Who joins a cluster gets its log from there.
+        let joined = self.identity.claim != 0;
+        if joined || self.raft.is_initialized().await.map_err(starting("look for a cluster in the log"))? {
             return Ok(());
         }
         let me = proto::store::Node {
@@ -364,9 +382,11 @@ impl Node {
         tokio::spawn(async move { leadership.follow(raft, every).await });
         let mut raft_metrics = self.raft.metrics();
         let (term, poison, links) = (Arc::clone(&self.term), self.poison.clone(), Arc::clone(&self.links));
+        let (learner, me) = (Arc::clone(&self.learner), self.identity.member_id);
         let mut known = None;
         let mut look = move |now: &openraft::RaftMetrics<crate::raft::Types>| {
             term.store(now.current_term, Ordering::Release);
+            learner.store(!now.membership_config.voter_ids().any(|id| id == me), Ordering::Release);
             if known != Some(*now.membership_config.log_id()) {
                 known = Some(*now.membership_config.log_id());
                 links.directory().set(now.membership_config.nodes().map(|(id, node)| (*id, &node.peer_urls[..])));
@@ -406,6 +426,8 @@ impl Node {
             }
         });
         tokio::spawn(crate::leases::run(Arc::clone(self)));
+        tokio::spawn(members::look_after(Arc::clone(self)));
+        tokio::spawn(Arc::clone(self).ask_whether_removed());
         tokio::spawn(Arc::clone(self).watch_space(room));
     }
 
@@ -426,6 +448,53 @@ impl Node {
 
     fn is_only_voter_and_leads(&self) -> bool {
         self.is_only_voter() && self.leading_term().is_some()
+    }
+
+    /// Waits until this member was removed from the cluster.
+    pub async fn removed(&self) {
+        self.links.removed().await;
+    }
+
+    /// For ever: a member that hears of no leader asks the others whether it still is one of them.
+    async fn ask_whether_removed(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(self.config.election_max());
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            if self.leadership.now().is_some() {
+                continue;
+            }
+            for (id, _) in self.standing().members {
+                if id == self.identity.member_id {
+                    continue;
+                }
+                let request = ReadIndexRequest { route: Some(self.links.route(id)) };
+                let mut client = self.links.client(id, Purpose::Control);
+                let asked = tokio::time::timeout(self.config.election, client.read_index(request)).await;
+                if let Ok(Err(status)) = asked {
+                    self.links.heed(&status);
+                }
+            }
+        }
+    }
+
+    /// Waits until there was no leader for the time of three elections.
+    pub async fn leaderless(&self) {
+        let mut leaders = self.leadership.watch();
+        loop {
+            if leaders.wait_for(Option::is_none).await.is_err() {
+                return;
+            }
+            let back = leaders.wait_for(Option::is_some);
+            if tokio::time::timeout(3 * self.config.election, back).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Whether this member does not vote.
+    pub fn is_learner(&self) -> bool {
+        self.learner.load(Ordering::Acquire)
     }
 
     /// The folder of its data.
@@ -494,6 +563,7 @@ impl Node {
         Ok(Gauges {
             has_leader: standing.leader.is_some(),
             is_leader: standing.leader == Some(self.identity.member_id),
+            is_learner: self.is_learner(),
             applied: standing.applied,
             db_total,
             db_in_use,

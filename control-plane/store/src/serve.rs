@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use mtls::{ClientAuth, Identity, Roots, Versions};
 use rustls::ServerConfig;
+use store_core::Refusal;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -135,6 +136,9 @@ impl Front {
                     .get(header::CONTENT_TYPE)
                     .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
                 let response: Result<Response<Body>, Infallible> = if is_grpc && grpc {
+                    if let Err(refusal) = may_ask(&node, &request) {
+                        return Ok(crate::grpc::refused(refusal).into_http());
+                    }
                     routes.oneshot(request.map(Body::new)).await
                 } else {
                     Ok(pages::answer(&node, &request).await.map(Body::new))
@@ -154,6 +158,24 @@ fn common_name(connection: &rustls::ServerConnection) -> Option<CommonName> {
     let (_, parsed) = x509_parser::parse_x509_certificate(leaf).ok()?;
     let name = parsed.subject().iter_common_name().next()?.as_str().ok()?;
     Some(CommonName(name.into()))
+}
+
+/// What this member can do nothing about, whoever asks: it only learns, or knows of no leader when one is asked for.
+fn may_ask<B>(node: &Node, request: &Request<B>) -> Result<(), Refusal> {
+    const FOR_LEARNERS: [&str; 4] = [
+        "/etcdserverpb.KV/Range", // the serializable ones
+        "/etcdserverpb.Maintenance/Status",
+        "/etcdserverpb.Maintenance/Snapshot",
+        "/grpc.health.v1.Health/Check",
+    ];
+    if node.is_learner() && !FOR_LEARNERS.contains(&request.uri().path()) {
+        return Err(Refusal::NotForLearner);
+    }
+    let needs_leader = request.headers().get("hasleader").is_some_and(|value| value == "true");
+    if needs_leader && node.leadership.now().is_none() {
+        return Err(Refusal::NoLeader);
+    }
+    Ok(())
 }
 
 /// TLS from files, which are read again when they change: certificates are replaced without a restart.

@@ -4,13 +4,15 @@ use proto::etcdserverpb::cluster_server::Cluster;
 use proto::etcdserverpb::{
     Member, MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse, MemberPromoteRequest,
     MemberPromoteResponse, MemberRemoveRequest, MemberRemoveResponse, MemberUpdateRequest, MemberUpdateResponse,
+    ResponseHeader,
 };
 use store_core::auth::Rights;
 use store_core::{Fault, members};
 use tonic::{Request, Response, Status};
 
-use super::{Service, broken, not_yet, refused};
+use super::{Service, broken, refused};
 use crate::node::Node;
+use crate::node::members::Change;
 
 /// Every member: where the log says it is, and what it published of itself when it started.
 pub(super) fn list(node: &Node) -> Result<Vec<Member>, Fault> {
@@ -31,11 +33,26 @@ pub(super) fn list(node: &Node) -> Result<Vec<Member>, Fault> {
     })
 }
 
+impl Service {
+    /// Changes members; whom it was about, and what answers say.
+    async fn change_members(&self, change: Change) -> Result<(u64, Option<ResponseHeader>, Vec<Member>), Status> {
+        let node = &self.0;
+        let id = node.change_members(change).await.map_err(refused)?;
+        // As with etcd, what is about members has no revision.
+        let header = Some(node.header(store_core::Revision(0)));
+        Ok((id, header, list(node).map_err(|fault| broken(&fault))?))
+    }
+}
+
 #[tonic::async_trait]
 impl Cluster for Service {
     async fn member_add(&self, request: Request<MemberAddRequest>) -> Result<Response<MemberAddResponse>, Status> {
         self.demand(&request, Rights::admin).await?;
-        Err(not_yet("adding a member"))
+        let request = request.into_inner();
+        let change = Change::Add { peer_urls: request.peer_ur_ls, learner: request.is_learner };
+        let (id, header, members) = self.change_members(change).await?;
+        let member = members.iter().find(|member| member.id == id).cloned();
+        Ok(Response::new(MemberAddResponse { header, member, members }))
     }
 
     async fn member_remove(
@@ -43,7 +60,8 @@ impl Cluster for Service {
         request: Request<MemberRemoveRequest>,
     ) -> Result<Response<MemberRemoveResponse>, Status> {
         self.demand(&request, Rights::admin).await?;
-        Err(not_yet("removing a member"))
+        let (_, header, members) = self.change_members(Change::Remove(request.into_inner().id)).await?;
+        Ok(Response::new(MemberRemoveResponse { header, members }))
     }
 
     async fn member_update(
@@ -51,7 +69,10 @@ impl Cluster for Service {
         request: Request<MemberUpdateRequest>,
     ) -> Result<Response<MemberUpdateResponse>, Status> {
         self.demand(&request, Rights::admin).await?;
-        Err(not_yet("updating a member"))
+        let request = request.into_inner();
+        let change = Change::Update { id: request.id, peer_urls: request.peer_ur_ls };
+        let (_, header, members) = self.change_members(change).await?;
+        Ok(Response::new(MemberUpdateResponse { header, members }))
     }
 
     async fn member_list(&self, request: Request<MemberListRequest>) -> Result<Response<MemberListResponse>, Status> {
@@ -71,6 +92,7 @@ impl Cluster for Service {
         request: Request<MemberPromoteRequest>,
     ) -> Result<Response<MemberPromoteResponse>, Status> {
         self.demand(&request, Rights::admin).await?;
-        Err(not_yet("promoting a member"))
+        let (_, header, members) = self.change_members(Change::Promote(request.into_inner().id)).await?;
+        Ok(Response::new(MemberPromoteResponse { header, members }))
     }
 }

@@ -53,6 +53,9 @@ impl Kv for Service {
         check::range(request.get_ref()).map_err(refused)?;
         node.alarms.check_corrupt().map_err(refused)?;
         if !request.get_ref().serializable {
+            if node.is_learner() {
+                return Err(refused(Refusal::NotForLearner));
+            }
             node.barrier().await.map_err(refused)?;
         }
         let caller = self.caller(&request).await?;

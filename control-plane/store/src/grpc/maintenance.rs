@@ -117,12 +117,8 @@ impl Maintenance for Service {
 
     async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
         self.demand(&request, Rights::admin).await?;
-        let standing = self.0.standing();
-        let target = request.into_inner().target_id;
-        if standing.leader == Some(target) && standing.voters.contains(&target) {
-            return Ok(Response::new(MoveLeaderResponse { header: Some(self.0.header(Revision(0))) }));
-        }
-        Err(refused(Refusal::BadLeaderTransferee))
+        self.0.move_leader(request.into_inner().target_id).await.map_err(refused)?;
+        Ok(Response::new(MoveLeaderResponse { header: Some(self.0.header(Revision(0))) }))
     }
 
     async fn downgrade(&self, request: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {

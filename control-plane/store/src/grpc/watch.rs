@@ -42,8 +42,13 @@ impl Watch for Service {
         node.watches.send(Notice::Open { stream, queue: queue.clone() }).await.map_err(stopped)?;
         let credentials = Credentials::of(&request);
         let listening = tokio::spawn(listen(request.into_inner(), stream, queue, Arc::clone(&node), credentials));
+        let lost = needs_leader.then(|| {
+            let node = Arc::clone(&node);
+            Box::pin(async move { node.leaderless().await }) as Pin<Box<dyn Future<Output = ()> + Send>>
+        });
         Ok(Response::new(Answers {
             node,
+            lost,
             messages,
             _guard: Guard { stream, inbox: self.0.watches.clone(), listening },
         }))
@@ -100,6 +105,8 @@ async fn permitted(node: &Node, credentials: &Credentials, request: &WatchCreate
 /// What a stream's client is sent.
 pub(crate) struct Answers {
     node: Arc<Node>,
+    /// Ends the stream of a client that wants no silence from a member that was cut off.
+    lost: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     messages: mpsc::Receiver<Message>,
     _guard: Guard,
 }
@@ -126,6 +133,13 @@ impl Stream for Answers {
     type Item = Result<WatchResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(lost) = &mut self.lost
+            && lost.as_mut().poll(context).is_ready()
+        {
+            self.lost = None;
+            self.messages.close();
+            return Poll::Ready(Some(Err(refused(Refusal::NoLeader))));
+        }
         let message = std::task::ready!(self.messages.poll_recv(context));
         Poll::Ready(message.map(|message| Ok(answer(&self.node, message))))
     }

@@ -14,13 +14,16 @@ use proto::peer::peer_client::PeerClient;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
 use super::MAX_MESSAGE;
 use super::address::PeerAddress;
 use super::directory::Directory;
+use super::service::REMOVED;
 use super::tls::PeerTls;
 
 /// What one stream may have under way, and one connection. More: more of a leader's memory for a slow follower.
@@ -49,6 +52,7 @@ pub struct Links {
     tls: Option<PeerTls>,
     patience: Duration,
     channels: Mutex<HashMap<(u64, Purpose), Channel>>,
+    removed: watch::Sender<bool>,
 }
 
 impl Links {
@@ -60,7 +64,15 @@ impl Links {
         tls: Option<PeerTls>,
         patience: Duration,
     ) -> Arc<Self> {
-        Arc::new(Self { cluster, member, directory, tls, patience, channels: Mutex::default() })
+        Arc::new(Self {
+            cluster,
+            member,
+            directory,
+            tls,
+            patience,
+            channels: Mutex::default(),
+            removed: watch::Sender::new(false),
+        })
     }
 
     /// What every message to `target` begins with.
@@ -86,6 +98,24 @@ impl Links {
             channel(self.tls.clone(), self.patience, move || directory.find(target))
         });
         client(channel.clone())
+    }
+
+    /// This member is none of the cluster any more.
+    pub fn leave(&self) {
+        self.removed.send_replace(true);
+    }
+
+    /// Listens to what another member says when it refuses.
+    pub fn heed(&self, status: &Status) {
+        if status.code() == tonic::Code::PermissionDenied && status.message() == REMOVED {
+            self.leave();
+        }
+    }
+
+    /// Waits until this member is none of the cluster any more.
+    pub async fn removed(&self) {
+        // The sender is this.
+        drop(self.removed.subscribe().wait_for(|removed| *removed).await);
     }
 
     /// Forgets the connections to members that are gone.

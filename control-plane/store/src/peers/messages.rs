@@ -1,7 +1,6 @@
 //! openraft's words as messages and back. What comes from outside is checked here: a malformed message is an error, never
 //! a panic.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use openraft::raft::{
@@ -154,12 +153,6 @@ pub fn transfer_response(
             Err(TransferLeaderError::LogNotFlushed { expected: request.last_log_id().copied(), actual: id(actual.id) })
         }
     }
-}
-
-/// Members by id, as messages have them.
-#[must_use]
-pub fn members(members: &BTreeMap<u64, store::Node>) -> std::collections::HashMap<u64, store::Node> {
-    members.iter().map(|(id, node)| (*id, node.clone())).collect()
 }
 
 #[cfg(test)]

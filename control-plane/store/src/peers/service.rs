@@ -27,6 +27,7 @@ use super::messages;
 use super::snapshots::receiving;
 use crate::grpc::refused;
 use crate::node::Node;
+use crate::node::members::Change;
 use crate::raft::Proposal;
 
 /// Bytes of log entries that may be taken in and not be durable yet: a slow disk holds the leader back, not the memory.
@@ -259,8 +260,15 @@ impl Peer for Service {
         Ok(Response::new(answer.unwrap_or_default()))
     }
 
-    async fn change_members(&self, _: Request<ChangeMembersRequest>) -> Result<Response<ChangeMembersAnswer>, Status> {
-        Err(Status::unimplemented("members cannot be changed yet"))
+    async fn change_members(
+        &self,
+        request: Request<ChangeMembersRequest>,
+    ) -> Result<Response<ChangeMembersAnswer>, Status> {
+        let message = request.into_inner();
+        let node = self.0.admit(message.route.as_ref())?;
+        let change = message.change.map(Change::asked).ok_or_else(|| Status::invalid_argument("no change"))?;
+        let changed = node.change_members_as_leader(&change).await.map_err(refused)?;
+        Ok(Response::new(ChangeMembersAnswer { index: changed.index, id: changed.id }))
     }
 
     async fn introduce(&self, request: Request<Introduction>) -> Result<Response<Introduction>, Status> {
@@ -277,8 +285,14 @@ impl Peer for Service {
         Ok(Response::new(Introduction { to: theirs.name, ..mine }))
     }
 
-    async fn join(&self, _: Request<JoinRequest>) -> Result<Response<JoinAnswer>, Status> {
-        Err(Status::unimplemented("members cannot join yet"))
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinAnswer>, Status> {
+        let (node, request) = (self.0.node()?, request.into_inner());
+        if request.claim == 0 {
+            return Err(Status::invalid_argument("a request to join without a claim"));
+        }
+        let member_id = node.admit_newcomer(&request.peer_urls, request.claim).await.map_err(refused)?;
+        let members = node.standing().members.into_iter().collect();
+        Ok(Response::new(JoinAnswer { cluster_id: node.identity.cluster_id, member_id, members }))
     }
 }
 

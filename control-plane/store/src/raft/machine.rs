@@ -3,6 +3,7 @@
 //! The database has no write-ahead log. What counts as a snapshot is therefore what is flushed: [`Builder`] flushes and
 //! reports the last entry that was applied before it began, and only up to there may the log be purged.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use proto::store::Command;
 use store_core::apply::{Reply, apply};
 use store_core::overlay::Write;
 use store_core::record::State;
-use store_core::{Overlay, Space, View};
+use store_core::{Overlay, Space, View, members};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{LogId, StoredMembership, Types, codec};
@@ -53,6 +54,8 @@ pub struct Applied {
     pub leases: Vec<store_core::apply::LeaseChange>,
     /// The set of alarms changed.
     pub alarms_changed: bool,
+    /// This member is none of the cluster any more.
+    pub left: bool,
     /// What happened to tokens.
     pub tokens: Vec<store_core::auth::tokens::TokenChange>,
 }
@@ -303,6 +306,11 @@ fn change(
                 applied.reply
             }
             EntryPayload::Membership(membership) => {
+                let after: BTreeSet<_> = membership.nodes().map(|(id, _)| *id).collect();
+                for gone in standing(&overlay)?.1.nodes().map(|(id, _)| *id).filter(|id| !after.contains(id)) {
+                    members::remove(&mut overlay, gone);
+                    sum.left |= gone == answers.member;
+                }
                 let stored = StoredMembership::new(Some(id), membership);
                 overlay.put(Space::Meta, MEMBERSHIP, codec::encode_stored_membership(&stored));
                 Reply::Done

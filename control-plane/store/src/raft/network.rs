@@ -101,7 +101,9 @@ impl Peer {
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         let message = messages::vote_request(self.links.route(self.target), &request, pre_vote);
         let mut client = self.client(Purpose::Control);
-        let answer = self.within(client.vote(message)).await?.into_inner();
+        let links = Arc::clone(&self.links);
+        let asked = async move { client.vote(message).await.inspect_err(|status| links.heed(status)) };
+        let answer = self.within(asked).await?.into_inner();
         messages::vote_given(&answer).map_err(|error| broken(&error))
     }
 }
