@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use proto::etcdserverpb::watch_request::RequestUnion;
 use proto::etcdserverpb::{
-    HashKvRequest, MemberListRequest, PutRequest, RangeRequest, WatchCreateRequest, WatchRequest,
+    HashKvRequest, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseTimeToLiveRequest, MemberListRequest,
+    MoveLeaderRequest, PutRequest, RangeRequest, WatchCreateRequest, WatchRequest,
 };
 use tests_store::{Client, Cluster, Kind, cluster_conformance, range_of_prefix, within};
 use tokio_stream::wrappers::ReceiverStream;
@@ -363,3 +364,80 @@ cluster_conformance!(another_cluster_at_the_same_address_is_not_heard, async |cl
     other.put("k", "other").await;
     assert_eq!(client.value("k").await.as_deref(), Some("w"));
 });
+
+async fn grant(client: &mut Client, ttl: i64) -> i64 {
+    client.lease.lease_grant(LeaseGrantRequest { ttl, id: 0 }).await.unwrap().into_inner().id
+}
+
+async fn attach(client: &mut Client, key: &str, lease: i64) {
+    let request = PutRequest { key: key.to_owned().into(), value: "v".into(), lease, ..PutRequest::default() };
+    client.put_request(request).await.unwrap();
+}
+
+async fn keep_alive(client: &mut Client, id: i64) -> i64 {
+    let requests = tokio_stream::once(LeaseKeepAliveRequest { id });
+    let answers = within("a keep-alive", client.lease.lease_keep_alive(requests)).await.unwrap();
+    within("its answer", answers.into_inner().message()).await.unwrap().unwrap().ttl
+}
+
+cluster_conformance!(a_lease_is_kept_alive_at_any_member, async |cluster| {
+    let leader = cluster.leader().await;
+    let mut follower = cluster.client((leader + 1) % 3).await;
+    let mut other = cluster.client((leader + 2) % 3).await;
+    let lease = grant(&mut follower, 3).await;
+    attach(&mut other, "kept", lease).await;
+    let dying = grant(&mut other, 2).await;
+    attach(&mut follower, "dying", dying).await;
+    let mut watcher = follower.watch_prefix("dying", 0).await;
+    for _ in 0..6 {
+        assert_eq!(keep_alive(&mut follower, lease).await, 3);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    // The one that nobody keeps ends, and every member hears of it.
+    assert_eq!(watcher.events(1).await[0].r#type, 1);
+    assert_eq!(other.value("dying").await, None);
+    assert!(other.value("kept").await.is_some());
+    assert_eq!(keep_alive(&mut other, dying).await, 0);
+    let request = LeaseTimeToLiveRequest { id: lease, keys: true };
+    let time = other.lease.lease_time_to_live(request).await.unwrap().into_inner();
+    assert_eq!((time.granted_ttl, time.keys.len()), (3, 1));
+    assert!(time.ttl <= 3);
+});
+
+cluster_conformance!(leases_outlive_the_leader, async |cluster| {
+    let mut cluster = cluster;
+    let leader = cluster.leader().await;
+    let mut client = cluster.client((leader + 1) % 3).await;
+    let (long, short) = (grant(&mut client, 100).await, grant(&mut client, 4).await);
+    attach(&mut client, "long", long).await;
+    attach(&mut client, "short", short).await;
+    cluster.kill(leader);
+    within_a_minute("the end of the short one", async {
+        // There may be no leader for a moment.
+        while !client.get("short").await.is_ok_and(|answer| answer.count == 0) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    assert!(client.value("long").await.is_some());
+    let request = LeaseTimeToLiveRequest { id: long, keys: false };
+    let time = client.lease.lease_time_to_live(request).await.unwrap().into_inner();
+    assert!((60..=102).contains(&time.ttl), "{time:?}");
+});
+
+/// Ours alone: a new leader goes on where the old one was; etcd begins every lease again.
+#[test]
+fn a_lease_does_not_begin_again_with_a_new_leader() {
+    tests_store::run_cluster(Kind::Ours, 3, &[], async |cluster| {
+        let leader = cluster.leader().await;
+        let mut client = cluster.client(leader).await;
+        let lease = grant(&mut client, 22).await;
+        let ask = LeaseTimeToLiveRequest { id: lease, keys: false };
+        // What is left is written down after half of the time.
+        tokio::time::sleep(Duration::from_secs(13)).await;
+        let target_id = cluster.id((leader + 1) % 3).await;
+        client.maintenance.move_leader(MoveLeaderRequest { target_id }).await.unwrap();
+        let left = client.lease.lease_time_to_live(ask).await.unwrap().into_inner();
+        assert!(left.granted_ttl == 22 && left.ttl <= 14, "{left:?}");
+    });
+}

@@ -11,6 +11,8 @@ use crate::record::LeaseRecord;
 const END_AGAIN_AFTER: Duration = Duration::from_secs(3);
 /// Remaining times are written down no more often than this, so that idle leases cost next to nothing.
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(10);
+/// Nor is a lease that nobody keeps alive left without a note for longer than this, however long it was granted for.
+const FIRST_CHECKPOINT: Duration = Duration::from_mins(1);
 
 /// What became of a keep-alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +127,7 @@ impl Lessor {
     }
 
     /// The remaining seconds worth writing down, at most `max` leases: those that were not kept alive for half of their time
-    /// and lost another tenth (or ten seconds) since the last note. Leases that are kept alive regularly never get there.
+    /// (or a minute) and lost another tenth (or ten seconds) since the last note. Leases that are kept alive regularly never get there.
     pub fn checkpoints(&mut self, now: Duration, max: usize) -> Vec<(LeaseId, i64)> {
         let mut notes = Vec::new();
         for (id, held) in &mut self.leases {
@@ -135,7 +137,7 @@ impl Lessor {
             let ttl = seconds(held.ttl);
             let (since, pause) = match held.written {
                 Some(written) => (written, (ttl / 10).max(CHECKPOINT_AFTER)),
-                None => (held.renewed, (ttl / 2).max(CHECKPOINT_AFTER)),
+                None => (held.renewed, (ttl / 2).clamp(CHECKPOINT_AFTER, FIRST_CHECKPOINT)),
             };
             let left = held.expires.saturating_sub(now).as_secs();
             if now.saturating_sub(since) >= pause && left > 0 {
@@ -195,6 +197,10 @@ mod tests {
         assert_eq!(lessor.checkpoints(at(60), 10), [(A, 40)]);
         assert_eq!(lessor.renew(A, at(61)), Renewal::Renewed { ttl: 100, written: true });
         assert_eq!(lessor.renew(A, at(62)), Renewal::Renewed { ttl: 100, written: false });
+        lessor.grant(B, 3600, at(62));
+        lessor.end(A);
+        assert_eq!(lessor.checkpoints(at(121), 10), []);
+        assert_eq!(lessor.checkpoints(at(122), 10), [(B, 3540)]);
     }
 
     #[test]
