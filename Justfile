@@ -34,7 +34,7 @@ orlopctl *arguments:
     @ORLOPCONFIG=out/cluster/orlopconfig {{ programs }}/orlopctl {{ arguments }}
 
 # The whole proof: the gate, then every test, the boots of the image last
-test *options: check image kubectl
+test *options: check image references
     cargo nextest run --release --workspace {{ options }}
 
 # The gate: format, lints, licences and sources of dependencies. Writes nothing.
@@ -56,10 +56,13 @@ build:
 image *options: build
     {{ programs }}/image all --out {{ image }} {{ options }}
 
-# The kubectl that the suites are written for, where `./just` looks for programs first
+# The kubectl and the etcd that the suites are written for, where `./just` looks for programs first
 [private]
-kubectl: build
+references: build
     {{ programs }}/image tool kubectl usr/bin/kubectl --into "${ORLOP_CACHE:?run ./just}/tools/bin"
+    {{ programs }}/image tool etcd-server usr/bin/etcd --into "${ORLOP_CACHE:?run ./just}/tools/bin"
+    {{ programs }}/image tool etcd-client usr/bin/etcdctl --into "${ORLOP_CACHE:?run ./just}/tools/bin"
+    {{ programs }}/image tool etcd-client usr/bin/etcdutl --into "${ORLOP_CACHE:?run ./just}/tools/bin"
 
 # The kernel alone (cached by its sources, configuration and compiler)
 kernel *options:

@@ -161,9 +161,10 @@ impl Root {
         package.ok_or(AptError::NoPackage(folder))
     }
 
-    /// The newest version that the artefact's suites offer.
+    /// The newest version that the artefact's own suite offers.
     pub(crate) fn newest(&self, artefact: &Artefact) -> Result<Artefact, AptError> {
-        let shown = self.run(APT_CACHE, ASK).args(["show", "--no-all-versions", &qualified(artefact)]).output()?;
+        let which = format!("{}/{}", qualified(artefact), artefact.suite);
+        let shown = self.run(APT_CACHE, ASK).args(["show", "--no-all-versions", &which]).output()?;
         let shown = String::from_utf8_lossy(&shown);
         let field = |name: &str| shown.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         match (field("Version:"), field("SHA256:").and_then(|text| text.parse().ok())) {
