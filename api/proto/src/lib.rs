@@ -12,6 +12,12 @@ pub mod authpb {
     tonic::include_proto!("authpb");
 }
 
+/// A lease as etcd writes it to its disk.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod leasepb {
+    tonic::include_proto!("leasepb");
+}
+
 /// etcd's v3 protocol, typed: what a client uses.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 pub mod etcdserverpb {

@@ -14,7 +14,8 @@ macro_rules! switch {
 
 /// An etcd-compatible store: the v3 API on a replicated log.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "store", version = crate::VERSION, disable_version_flag = false, args_override_self = true)]
+#[command(name = "store", version = crate::VERSION, disable_version_flag = false, args_override_self = true,
+          after_help = "Beside serving: store snapshot restore|status (see store snapshot --help)")]
 pub struct Flags {
     /// The name of this member, for people.
     #[arg(long, env = "ETCD_NAME", default_value = "default")]

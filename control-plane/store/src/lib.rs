@@ -2,7 +2,8 @@
 //!
 //! A write goes through [`node`] into the log ([`raft`]), is durable there, and is then applied to the [`database`] by the
 //! rules of [`store_core`]; watchers hear of it ([`watches`]) and the client is answered ([`grpc`]). Reads wait for a
-//! barrier and look at one moment of the database. Members talk to each other through [`peers`]; who does not lead passes
+//! barrier and look at one moment of the database, which can be taken away as a
+//! [`snapshot`]. Members talk to each other through [`peers`]; who does not lead passes
 //! writes on ([`forward`]). What the disk holds is known at every moment, or the member stops
 //! ([`poison`]).
 
@@ -26,6 +27,7 @@ pub mod poison;
 pub mod raft;
 pub mod room;
 pub mod serve;
+pub mod snapshot;
 pub mod watches;
 
 use std::ffi::OsString;
@@ -54,8 +56,14 @@ pub const STORAGE_VERSION: &str = "3.7.0";
 /// What a wrong command line ends with.
 const USAGE: u8 = 2;
 
-/// Runs a member until it is told to stop or can no longer go on. `args` begin with the program's name.
+/// Runs a member until it is told to stop or can no longer go on, or a command beside it: `store snapshot …`.
+/// `args` begin with the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    if args.get(1).is_some_and(|word| word == "snapshot") {
+        args.remove(1);
+        return snapshot::command::run(args);
+    }
     let flags = match Flags::try_parse_from(args) {
         Ok(flags) => flags,
         Err(error) => {

@@ -51,6 +51,8 @@ pub use standing::Standing;
 const MAX_PENDING: usize = 5000;
 /// Bytes of such writes.
 const MAX_PENDING_BYTES: usize = 256 << 20;
+/// Snapshots that may be under way to clients.
+const MAX_SNAPSHOTS: usize = 2;
 
 /// Why a member could not start.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +93,8 @@ pub struct Node {
     pub compactor: Compactor,
     /// Who leads.
     pub leadership: Arc<Leadership>,
+    /// Places for snapshots under way to clients: each may take as much disk as the state.
+    pub snapshots: Arc<Semaphore>,
     raft: Raft,
     log: Log,
     links: Arc<Links>,
@@ -279,6 +283,7 @@ impl Node {
             poison,
             watches,
             compactor,
+            snapshots: Arc::new(Semaphore::new(MAX_SNAPSHOTS)),
             raft,
             log,
             links,

@@ -20,7 +20,7 @@ mod page;
 mod reader;
 mod writer;
 
-pub use reader::{Bucket, ReadError, Reader, Walk};
+pub use reader::{Bucket, Entry, ReadError, Reader, Walk};
 pub use writer::{WriteError, Writer};
 
 /// The longest key.

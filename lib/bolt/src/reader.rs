@@ -45,6 +45,12 @@ fn damaged(page: u64, what: &'static str) -> ReadError {
     ReadError::Damaged { page, what }
 }
 
+/// A key and its value.
+pub type Entry<'a> = (&'a [u8], &'a [u8]);
+
+/// The flags of an element, and the element.
+type Element<'a> = (u32, Entry<'a>);
+
 /// An open database.
 #[derive(Debug)]
 pub struct Reader<R> {
@@ -98,7 +104,7 @@ impl<R: Read + Seek> Reader<R> {
         let root = Root::Page(self.meta.root);
         let mut walk = self.start(&root)?;
         let mut buckets = Vec::new();
-        while let Some((flags, key, value)) = walk.step()? {
+        while let Some((flags, (key, value))) = walk.step()? {
             if flags & BUCKET == 0 {
                 return Err(damaged(0, "an entry outside of a bucket"));
             }
@@ -221,15 +227,15 @@ pub struct Walk<'a, R> {
 
 impl<R: Read + Seek> Walk<'_, R> {
     /// The next entry: its key and its value. `None` behind the last one. A bucket in the bucket is an error: etcd has none.
-    pub fn entry(&mut self) -> Result<Option<(&[u8], &[u8])>, ReadError> {
+    pub fn entry(&mut self) -> Result<Option<Entry<'_>>, ReadError> {
         match self.step()? {
-            Some((flags, _, _)) if flags & BUCKET != 0 => Err(damaged(0, "a bucket in a bucket")),
-            Some((_, key, value)) => Ok(Some((key, value))),
+            Some((flags, _)) if flags & BUCKET != 0 => Err(damaged(0, "a bucket in a bucket")),
+            Some((_, entry)) => Ok(Some(entry)),
             None => Ok(None),
         }
     }
 
-    fn step(&mut self) -> Result<Option<(u32, &[u8], &[u8])>, ReadError> {
+    fn step(&mut self) -> Result<Option<Element<'_>>, ReadError> {
         loop {
             let depth = self.path.len();
             let Some(page) = self.path.last_mut() else { return Ok(None) };
@@ -262,6 +268,6 @@ impl<R: Read + Seek> Walk<'_, R> {
         }
         self.key.clear();
         self.key.extend_from_slice(key);
-        Ok(Some((flags, key, value)))
+        Ok(Some((flags, (key, value))))
     }
 }

@@ -131,6 +131,6 @@ fn disorder_is_refused() {
     assert!(matches!(writer.put(b"a", b""), Err(WriteError::Order)));
     assert!(matches!(writer.put(b"b", b""), Err(WriteError::Order)));
     assert!(matches!(writer.put(b"", b""), Err(WriteError::Key(0))));
-    assert!(matches!(writer.put(&[0; MAX_KEY + 1], b""), Err(WriteError::Key(_))));
+    assert!(matches!(writer.put(&vec![0; MAX_KEY + 1], b""), Err(WriteError::Key(_))));
     assert!(matches!(writer.bucket(b"one"), Err(WriteError::Twice)));
 }

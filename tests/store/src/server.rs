@@ -22,6 +22,8 @@ pub enum Kind {
     Etcd,
     /// Ours.
     Ours,
+    /// The etcd that the distribution installs, for the few cases about older ones; it may not be there.
+    Old,
 }
 
 /// A running server with a data folder of its own. It is killed when dropped.
@@ -42,9 +44,16 @@ impl Server {
 
     /// Starts a server with further flags and waits until it answers.
     pub async fn start_with(kind: Kind, extra: &[&str]) -> Self {
+        Self::start_from(kind, extra, |_, _| {}).await
+    }
+
+    /// Starts a server on data that `prepare` makes in the folder it is given, for the member `default` with the peer URL it
+    /// is given, and waits until it answers.
+    pub async fn start_from(kind: Kind, extra: &[&str], prepare: impl FnOnce(&Path, &str)) -> Self {
         let folder = tempfile::Builder::new().prefix("orlop-store-").tempdir().expect("a folder for the test");
         write_certificates(folder.path());
         let (port, peer_port) = (free_port(), free_port());
+        prepare(&folder.path().join("data"), &format!("https://127.0.0.1:{peer_port}"));
         let extra: Vec<_> = extra.iter().map(ToString::to_string).collect();
         let process = spawn(kind, folder.path(), port, peer_port, &extra);
         let mut server = Self { kind, folder, port, peer_port, extra, process };
@@ -189,6 +198,7 @@ pub(crate) fn command(kind: Kind) -> Command {
     match kind {
         Kind::Etcd => Command::new("etcd"),
         Kind::Ours => Command::new(program("store")),
+        Kind::Old => Command::new("/usr/bin/etcd"),
     }
 }
 
@@ -217,7 +227,7 @@ fn spawn(kind: Kind, folder: &Path, port: u16, peer_port: u16, extra: &[String])
         command.arg(format!("{flag}={value}"));
     }
     command.args(["--client-cert-auth", "--peer-client-cert-auth"]).args(extra);
-    if kind == Kind::Etcd {
+    if kind != Kind::Ours {
         // A single member elects itself after one election timeout: the tests need not wait a second for it.
         command.args(["--heartbeat-interval=10", "--election-timeout=100"]);
     }

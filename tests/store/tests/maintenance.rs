@@ -51,6 +51,40 @@ conformance!(defragmenting_keeps_everything, async |server| {
     assert_eq!(client.keys("p/").await.len(), 10);
 });
 
+/// The hashes of one history, taken after each compaction of it.
+async fn hashes(kind: Kind) -> Vec<u32> {
+    let server = Server::start(kind).await;
+    let mut client = server.client().await;
+    client.put("a", "1").await;
+    client.put("b", "1").await;
+    client.delete("a").await;
+    client.put("c", "1").await;
+    client.put("b", "2").await;
+    client.delete("c").await;
+    client.put("a", "2").await;
+    let mut hashes = Vec::new();
+    for compacted in 2..=8 {
+        client.kv.compact(CompactionRequest { revision: compacted, physical: true }).await.unwrap();
+        // For the compacted revision itself, etcd answers with what it kept from just before the compaction.
+        for revision in [0, 8, 7, 6].into_iter().filter(|revision| *revision == 0 || *revision > compacted) {
+            hashes.push(client.maintenance.hash_kv(HashKvRequest { revision }).await.unwrap().into_inner().hash);
+        }
+    }
+    client.delete("a").await;
+    client.delete("b").await;
+    hashes.push(client.maintenance.hash_kv(HashKvRequest { revision: 0 }).await.unwrap().into_inner().hash);
+    client.kv.compact(CompactionRequest { revision: 9, physical: true }).await.unwrap();
+    hashes.push(client.maintenance.hash_kv(HashKvRequest { revision: 0 }).await.unwrap().into_inner().hash);
+    hashes
+}
+
+#[test]
+fn hashes_are_etcds_however_much_is_compacted() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (etcd, ours) = runtime.block_on(async { (hashes(Kind::Etcd).await, hashes(Kind::Ours).await) });
+    assert_eq!(etcd, ours);
+}
+
 conformance!(a_future_hash_is_refused, async |server| {
     let mut client = server.client().await;
     client.put("a", "1").await;

@@ -21,7 +21,9 @@ pub struct HistoryHash {
 
 /// Hashes the history up to `revision` (0 = the newest).
 ///
-/// What compaction will remove does not count, so it does not matter how far the removal has come.
+/// What compaction will remove does not count, so it does not matter how far the removal has come. etcd goes further: of the
+/// changes up to the compacted revision, only those puts count that are still the live version of their key at `revision`, or
+/// all puts that are left when no key is alive there.
 pub fn hash_kv(view: &dyn View, state: &State, revision: i64) -> Result<HistoryHash, Failure> {
     let revision = if revision == 0 { state.revision } else { Revision(revision) };
     if revision > state.revision {
@@ -31,11 +33,25 @@ pub fn hash_kv(view: &dyn View, state: &State, revision: i64) -> Result<HistoryH
         return Err(Refusal::Compacted.into());
     }
     let mut hash = crc32c::crc32c(b"key");
+    let mut something_lives = None;
     let mut cursor = view.cursor(Space::Rev, &rev_start(Revision(0)), Some(&rev_start(revision.next())))?;
     while let Some((key, value)) = cursor.entry() {
         let (place, deletion) = split_rev(key)?;
         let change = Change::decode(Bytes::copy_from_slice(value))?;
-        if place.revision > state.compacted || (!deletion && survives(view, state, &change.key, place.revision)?) {
+        let counts = if place.revision > state.compacted {
+            true
+        } else if deletion {
+            false
+        } else if newest_at(view, &change.key, revision)? == Some(place.revision) {
+            true
+        } else {
+            let lives = match something_lives {
+                Some(known) => known,
+                None => *something_lives.insert(anything_lives(view, revision)?),
+            };
+            !lives && newest_at(view, &change.key, state.compacted)? == Some(place.revision)
+        };
+        if counts {
             hash = crc32c::crc32c_append(hash, key);
             let stored = view
                 .get(Space::Kv, &kv_key(&change.key, place.revision))?
@@ -53,12 +69,26 @@ pub fn hash_kv(view: &dyn View, state: &State, revision: i64) -> Result<HistoryH
     Ok(HistoryHash { hash, compacted: state.compacted, revision })
 }
 
-/// Whether a put at or below the compacted revision is the version of its key that is readable there.
-fn survives(view: &dyn View, state: &State, key: &[u8], revision: Revision) -> Result<bool, Fault> {
-    let mut newest = kv_key(key, state.compacted);
+/// The revision of the newest change of a key up to `revision`.
+fn newest_at(view: &dyn View, key: &[u8], revision: Revision) -> Result<Option<Revision>, Fault> {
+    let mut newest = kv_key(key, revision);
     let group = newest.len() - 8;
     let cursor = view.cursor(Space::Kv, &newest, None)?;
-    let Some((found, _)) = cursor.entry() else { return Ok(false) };
+    let Some((found, _)) = cursor.entry() else { return Ok(None) };
     newest.truncate(group);
-    Ok(found.starts_with(&newest) && crate::encoding::split_kv(found)?.1 == revision)
+    if found.starts_with(&newest) { Ok(Some(crate::encoding::split_kv(found)?.1)) } else { Ok(None) }
+}
+
+/// Whether any key is alive at `revision`. Found with the first key as a rule.
+fn anything_lives(view: &dyn View, revision: Revision) -> Result<bool, Fault> {
+    let mut cursor = view.cursor(Space::Rev, &rev_start(Revision(0)), Some(&rev_start(revision.next())))?;
+    while let Some((key, value)) = cursor.entry() {
+        let (place, deletion) = split_rev(key)?;
+        let change = Change::decode(Bytes::copy_from_slice(value))?;
+        if !deletion && newest_at(view, &change.key, revision)? == Some(place.revision) {
+            return Ok(true);
+        }
+        cursor.next()?;
+    }
+    Ok(false)
 }

@@ -10,6 +10,7 @@ pub mod check;
 pub mod compaction;
 pub mod encoding;
 pub mod error;
+pub mod foreign;
 pub mod founding;
 pub mod hash;
 pub mod ids;

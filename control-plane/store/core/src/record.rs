@@ -147,6 +147,16 @@ pub fn live_version(sub: u32, pair: &KeyValue) -> Bytes {
     out.freeze()
 }
 
+/// The same, from a pair that is encoded already.
+#[must_use]
+pub fn live_version_of(sub: u32, pair: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(KV_HEADER + pair.len());
+    out.put_u8(LIVE);
+    out.put_u32(sub);
+    out.put_slice(pair);
+    out.freeze()
+}
+
 /// The value of a deletion in `kv`.
 #[must_use]
 pub fn tombstone(sub: u32) -> Bytes {

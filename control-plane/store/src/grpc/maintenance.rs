@@ -19,6 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::{Service, blocking, broken, failed, mismatched, not_yet, refused};
+use crate::snapshot::stream;
 use crate::{STORAGE_VERSION, VERSION};
 
 fn unmeasured(error: &std::io::Error) -> Status {
@@ -112,7 +113,10 @@ impl Maintenance for Service {
 
     async fn snapshot(&self, request: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
         self.demand(&request, Rights::admin).await?;
-        Err(not_yet("a snapshot over the wire"))
+        let node = &self.0;
+        let place = Arc::clone(&node.snapshots).try_acquire_owned().map_err(|_| refused(Refusal::TooManyRequests))?;
+        let folder = node.config.data_dir.join("member");
+        Ok(Response::new(ReceiverStream::new(stream::start(Arc::clone(&node.database), &folder, place))))
     }
 
     async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {

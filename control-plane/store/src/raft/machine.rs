@@ -26,8 +26,10 @@ use super::{LogId, StoredMembership, Types, codec};
 use crate::database::Database;
 use crate::poison::Poison;
 
-const APPLIED: &[u8] = b"applied";
-const MEMBERSHIP: &[u8] = b"membership";
+/// In `meta`: the last applied entry.
+pub const APPLIED: &[u8] = b"applied";
+/// In `meta`: the membership, with the entry that brought it.
+pub const MEMBERSHIP: &[u8] = b"membership";
 
 /// Entries applied in one batch of the database. Larger: fewer writes, but answers of the first ones wait for the last.
 const BATCH: usize = 512;
