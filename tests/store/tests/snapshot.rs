@@ -470,3 +470,49 @@ fn etcds_tool_finds_no_fault_in_a_large_file() {
     assert_eq!(etcds, ours);
     assert!(etcds.contains("\"revision\":59999"), "{etcds}");
 }
+
+/// Users come along: whoever could log in before can log in afterwards, and may do the same.
+#[test]
+fn users_and_roles_are_restored() {
+    let anybody = &["--client-cert-auth=false"];
+    for kind in BOTH {
+        run_with(kind, anybody, async |server: Server| {
+            let as_user = |server: &Server, user: Option<&str>, arguments: &[&str]| {
+                let mut command = Command::new("etcdctl");
+                command.arg(format!("--endpoints={}", server.endpoint()));
+                command.arg(format!("--cacert={}", server.file("ca.crt").display()));
+                command.args(user.map(|user| format!("--user={user}"))).args(arguments);
+                command
+            };
+            let setup: [&[&str]; 9] = [
+                &["put", "open/a", "1"],
+                &["user", "add", "root:first"],
+                &["role", "add", "root"],
+                &["user", "grant-role", "root", "root"],
+                &["user", "add", "bob:second"],
+                &["role", "add", "reader"],
+                &["role", "grant-permission", "reader", "--prefix=true", "read", "open/"],
+                &["user", "grant-role", "bob", "reader"],
+                &["auth", "enable"],
+            ];
+            for arguments in setup {
+                succeed(&mut as_user(&server, None, arguments));
+            }
+            let root = Some("root:first");
+            let status = succeed(&mut as_user(&server, root, &["auth", "status"]));
+            let path = server.file("auth.db");
+            succeed(as_user(&server, root, &["snapshot", "save"]).arg(&path));
+            for kind in BOTH {
+                let prepare = |data: &Path, peer: &str| drop(succeed(&mut restore(kind, &path, data, peer, &[])));
+                let copy = Server::start_from(kind, anybody, prepare).await;
+                assert_eq!(succeed(&mut as_user(&copy, root, &["auth", "status"])), status, "restored as {kind:?}");
+                assert_eq!(succeed(&mut as_user(&copy, Some("bob:second"), &["get", "open/a"])), "open/a\n1\n");
+                let said = fail(&mut as_user(&copy, Some("bob:second"), &["put", "open/a", "2"]));
+                assert!(said.contains("permission denied"), "{said}");
+                let said = fail(&mut as_user(&copy, Some("bob:first"), &["get", "open/a"]));
+                assert!(said.contains("authentication failed"), "{said}");
+                fail(&mut as_user(&copy, None, &["get", "open/a"]));
+            }
+        });
+    }
+}
