@@ -12,6 +12,7 @@ use crate::access::Settings;
 use crate::access::options::TokenKind;
 use crate::flags::Flags;
 use crate::peers::address::PeerAddress;
+use crate::snapshot::schedule::Schedule;
 
 /// Requests may be this much larger on the wire than in the log, as with etcd.
 const WIRE_OVERHEAD: usize = 512 << 10;
@@ -102,6 +103,8 @@ pub struct Config {
     pub snapshot_count: u64,
     /// For idle watchers.
     pub progress_every: Duration,
+    /// Snapshots from time to time.
+    pub snapshots: Option<Schedule>,
     /// How clients are known.
     pub access: Settings,
 }
@@ -211,6 +214,17 @@ impl Config {
         if !matches!(flags.log_level.as_str(), "debug" | "info" | "warn" | "error" | "panic" | "fatal") {
             wrong("log-level", format!("`{}` is no level", flags.log_level));
         }
+        let snapshots = flags.snapshot_dir.map(|folder| {
+            let every = duration(&flags.snapshot_interval).unwrap_or_else(|problem| {
+                wrong("snapshot-interval", problem);
+                Duration::ZERO
+            });
+            if flags.snapshot_retention == 0 {
+                wrong("snapshot-retention", "must not be 0".to_owned());
+            }
+            let every = every.max(Duration::from_secs(1));
+            Schedule { folder, every, keep: flags.snapshot_retention, verify: flags.snapshot_verify }
+        });
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -240,6 +254,7 @@ impl Config {
             election: Duration::from_millis(flags.election_timeout),
             snapshot_count: flags.snapshot_count,
             progress_every: progress_every.max(Duration::from_millis(100)),
+            snapshots,
             access,
         })
     }

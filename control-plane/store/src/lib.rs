@@ -123,6 +123,9 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     };
     let node: Arc<Node> = started?;
     let (stop, stopping) = watch::channel(false);
+    if let Some(schedule) = node.config.snapshots.clone() {
+        tokio::spawn(snapshot::schedule::run(schedule, Arc::clone(&node.database), stopping.clone()));
+    }
     let front = Front::new(Arc::clone(&node), stopping);
     for (listens, grpc) in [(&node.config.clients, true), (&node.config.observers, false)] {
         for listen in listens {

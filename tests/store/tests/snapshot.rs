@@ -35,14 +35,19 @@ fn texts(output: &Output) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-fn save_with(etcdctl: &str, server: &Server, name: &str) -> PathBuf {
-    let path = server.file(name);
-    let mut command = Command::new(etcdctl);
+/// An `etcdctl` that talks to this server.
+fn etcdctl(program: &str, server: &Server) -> Command {
+    let mut command = Command::new(program);
     command.env("ETCDCTL_API", "3").arg(format!("--endpoints={}", server.endpoint()));
     command.arg(format!("--cacert={}", server.file("ca.crt").display()));
     command.arg(format!("--cert={}", server.file("client.crt").display()));
     command.arg(format!("--key={}", server.file("client.key").display()));
-    succeed(command.args(["snapshot", "save"]).arg(&path));
+    command
+}
+
+fn save_with(program: &str, server: &Server, name: &str) -> PathBuf {
+    let path = server.file(name);
+    succeed(etcdctl(program, server).args(["snapshot", "save"]).arg(&path));
     path
 }
 
@@ -474,13 +479,12 @@ fn etcds_tool_finds_no_fault_in_a_large_file() {
 /// Users come along: whoever could log in before can log in afterwards, and may do the same.
 #[test]
 fn users_and_roles_are_restored() {
+    // The name in the certificate does not count.
     let anybody = &["--client-cert-auth=false"];
     for kind in BOTH {
         run_with(kind, anybody, async |server: Server| {
             let as_user = |server: &Server, user: Option<&str>, arguments: &[&str]| {
-                let mut command = Command::new("etcdctl");
-                command.arg(format!("--endpoints={}", server.endpoint()));
-                command.arg(format!("--cacert={}", server.file("ca.crt").display()));
+                let mut command = etcdctl("etcdctl", server);
                 command.args(user.map(|user| format!("--user={user}"))).args(arguments);
                 command
             };

@@ -7,9 +7,11 @@ use std::process::ExitCode;
 
 use chain::Chain;
 use clap::{Args, Parser, Subcommand};
+use store_core::record::State;
 
 use super::restore::{Bump, Founding, RestoreError, restore};
 use super::status::{Format, summary};
+use super::verify::{Proof, VerifyError, verify};
 
 /// Looks into snapshots and restores them.
 #[derive(Debug, Parser)]
@@ -35,6 +37,14 @@ enum Command {
         target: Target,
         #[command(flatten)]
         revision: Revisions,
+    },
+    /// Restore a snapshot into a scratch folder and compare it, change by change.
+    Verify {
+        /// The snapshot.
+        filename: PathBuf,
+        /// Where the scratch folder is made; it takes as much as the snapshot.
+        #[arg(long)]
+        scratch_dir: Option<PathBuf>,
     },
     /// Tell what a snapshot holds.
     Status {
@@ -124,17 +134,24 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn execute(snapshot: &Snapshot) -> Result<String, RestoreError> {
+fn execute(snapshot: &Snapshot) -> Result<String, VerifyError> {
     match &snapshot.command {
         Command::Restore { filename, skip_hash_check, target, revision } => {
             let folder = target.folder();
             let state = restore(filename, &folder, &target.founding()?, revision.bump()?, *skip_hash_check)?;
             Ok(format!("restored revision {} into {}", state.revision, folder.display()))
         }
+        Command::Verify { filename, scratch_dir } => {
+            let scratch = scratch_dir.clone().unwrap_or_else(std::env::temp_dir);
+            let Proof { state, hash, changes } = verify(filename, &scratch, None)?;
+            let State { revision, compacted, .. } = state;
+            Ok(format!("revision {revision}, compacted {compacted}, {changes} changes, hash {}", hash.hash))
+        }
         Command::Status { filename } => {
             let file = File::open(filename);
             let file = file.map_err(|source| RestoreError::Open { path: filename.clone(), source })?;
-            Ok(summary(std::io::BufReader::new(file))?.show(snapshot.write_out))
+            let summary = summary(std::io::BufReader::new(file)).map_err(RestoreError::from)?;
+            Ok(summary.show(snapshot.write_out))
         }
     }
 }

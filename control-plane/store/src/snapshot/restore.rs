@@ -272,7 +272,7 @@ fn found(folder: &Path, cluster_id: u64, member_id: u64) -> io::Result<()> {
 }
 
 /// Writes batch after batch; `fill` says whether there is more.
-fn write(
+pub(crate) fn write(
     database: &Database,
     mut fill: impl FnMut(&mut Overlay<'_>) -> Result<bool, RestoreError>,
 ) -> Result<(), RestoreError> {
@@ -290,7 +290,7 @@ fn write(
 }
 
 /// Takes over everything a snapshot has that does not belong to the cluster it comes from.
-fn take<R: Read + Seek>(reader: &mut Reader<R>, database: &Database) -> Result<State, RestoreError> {
+pub(crate) fn take<R: Read + Seek>(reader: &mut Reader<R>, database: &Database) -> Result<State, RestoreError> {
     let buckets = reader.buckets()?;
     let find = |name: &[u8]| buckets.iter().find(|bucket| bucket.name == name);
     let history = find(KEY).ok_or(RestoreError::NotEtcds)?;
@@ -383,7 +383,8 @@ fn bump_revision(database: &Database, state: State, bump: Bump) -> Result<State,
     Ok(State { revision, compacted: revision, ..state })
 }
 
-fn finish(database: &Database, state: State) -> Result<(), RestoreError> {
+/// Writes down where the state stands.
+pub(crate) fn finish(database: &Database, state: State) -> Result<(), RestoreError> {
     let (key, value) = state.record();
     write(database, |overlay| {
         overlay.put(Space::Meta, key, value.clone());

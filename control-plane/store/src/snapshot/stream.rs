@@ -21,6 +21,7 @@ use tonic::codegen::Bytes;
 use super::export::ExportError;
 use super::file;
 use crate::database::Database;
+use crate::room::Room;
 
 /// Bytes of one message.
 const CHUNK: usize = 128 << 10;
@@ -43,6 +44,12 @@ pub fn start(database: Arc<Database>, folder: &Path, place: OwnedSemaphorePermit
         let gone = Arc::new(AtomicBool::new(false));
         let abandoned = Arc::clone(&gone);
         let make = tokio::task::spawn_blocking(move || {
+            let left = Room::new(&folder).left().map_err(|error| ExportError::Write(error.into()))?;
+            let (needed, _) = database.size().map_err(ExportError::Read)?;
+            if left < needed {
+                let problem = io::Error::new(io::ErrorKind::StorageFull, "there is no room for it on the disk");
+                return Err(ExportError::Write(problem.into()));
+            }
             let file = tempfile::tempfile_in(folder).map_err(|error| ExportError::Write(error.into()))?;
             let (file, size, _) = file::make(&database, file, &|| abandoned.load(Ordering::Relaxed))?;
             Ok::<_, ExportError>((file, size))
