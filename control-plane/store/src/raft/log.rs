@@ -13,6 +13,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
@@ -48,6 +49,7 @@ const QUEUE: usize = 4096;
 pub struct Log {
     shared: Arc<Shared>,
     jobs: mpsc::Sender<Job>,
+    writer: Arc<JoinHandle<()>>,
 }
 
 /// What the log, its readers and its writer share.
@@ -190,8 +192,8 @@ impl Log {
         }
         let shared = Arc::new(shared);
         let (jobs, queue) = mpsc::channel(QUEUE);
-        writer::start(Arc::clone(&shared), queue)?;
-        Ok(Self { shared, jobs })
+        let writer = Arc::new(writer::start(Arc::clone(&shared), queue)?);
+        Ok(Self { shared, jobs, writer })
     }
 
     /// Who this member is; `None` before [`Self::set_identity`].
@@ -206,6 +208,15 @@ impl Log {
         options.set_sync(true);
         let family = self.shared.family(META)?;
         self.shared.db.put_cf_opt(family, IDENTITY, identity.encode_to_vec(), &options).map_err(io::Error::other)
+    }
+
+    /// Lets go of the log; once the last handle has, it is closed on return.
+    pub fn close(self) -> io::Result<()> {
+        let Self { shared, jobs, writer } = self;
+        // The writer ends when nobody can give it anything to write, and closes the database when it is the last to hold it.
+        drop((shared, jobs));
+        let ended = Arc::into_inner(writer).map_or(Ok(()), JoinHandle::join);
+        ended.map_err(|_| io::Error::other("the writer of the log ended in the middle of it"))
     }
 
     /// Everything queued before is durable on return.

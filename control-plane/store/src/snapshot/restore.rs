@@ -264,10 +264,11 @@ fn found(folder: &Path, cluster_id: u64, member_id: u64) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(async {
         let mut log = Log::open(folder, Poison::default(), Arc::new(Metrics::default()))?;
-        log.set_identity(&Identity { cluster_id, member_id })?;
+        log.set_identity(&Identity { cluster_id, member_id, ..Identity::default() })?;
         log.save_vote(&Vote::new(1, member_id)).await?;
         log.purge(log_id(1, 1)).await?;
-        log.sync().await
+        log.sync().await?;
+        log.close()
     })
 }
 

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -48,8 +49,8 @@ impl Waiter {
     }
 }
 
-pub(super) fn start(shared: Arc<Shared>, queue: mpsc::Receiver<Job>) -> io::Result<()> {
-    std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || run(&shared, queue)).map(drop)
+pub(super) fn start(shared: Arc<Shared>, queue: mpsc::Receiver<Job>) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || run(&shared, queue))
 }
 
 /// Runs until every handle to the log is gone.
