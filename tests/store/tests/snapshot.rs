@@ -520,3 +520,48 @@ fn users_and_roles_are_restored() {
         });
     }
 }
+
+/// The snapshots in a folder, oldest first.
+fn snapshots(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<_> = files(folder);
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "db"));
+    found.sort();
+    found
+}
+
+#[test]
+fn snapshots_are_made_from_time_to_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("snapshots");
+    let place = format!("--snapshot-dir={}", target.display());
+    run_with(Kind::Ours, &[&place, "--snapshot-interval=1s", "--snapshot-retention=2"], async |server: Server| {
+        fill(&mut server.client().await).await;
+        let expected = picture(&server).await;
+        let latest = format!("-r{}.db", expected.revision);
+        let mut seen = Vec::new();
+        let whole = |path: &PathBuf| path.to_string_lossy().ends_with(&latest);
+        within("a third snapshot, with all that was written", async {
+            while seen.len() < 3 || !seen.iter().any(whole) {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                if target.exists() {
+                    let fresh: Vec<_> = snapshots(&target).into_iter().filter(|path| !seen.contains(path)).collect();
+                    seen.extend(fresh);
+                }
+            }
+        })
+        .await;
+        let path = folder.path().join("kept");
+        fs::copy(snapshots(&target).last().unwrap(), &path).unwrap();
+        assert!(snapshots(&target).len() <= 3, "older ones go once a newer one is proven");
+        let said = succeed(tool(Kind::Ours).args(["snapshot", "verify"]).arg(&path));
+        assert!(said.contains(&format!("revision {}, compacted 100", expected.revision)), "{said}");
+        assert!(said.contains(&format!("hash {}", expected.hash)), "{said}");
+        for kind in BOTH {
+            assert_eq!(picture(&restored(kind, &path, &[]).await).await, expected);
+        }
+        let mut changed = fs::read(&path).unwrap();
+        changed[30_000] ^= 1;
+        fs::write(&path, changed).unwrap();
+        fail(tool(Kind::Ours).args(["snapshot", "verify"]).arg(&path));
+    });
+}
