@@ -214,16 +214,21 @@ impl Config {
         if !matches!(flags.log_level.as_str(), "debug" | "info" | "warn" | "error" | "panic" | "fatal") {
             wrong("log-level", format!("`{}` is no level", flags.log_level));
         }
-        let snapshots = flags.snapshot_dir.map(|folder| {
-            let every = duration(&flags.snapshot_interval).unwrap_or_else(|problem| {
+        let snapshots = flags.snapshots.snapshot_dir.map(|folder| {
+            let every = duration(&flags.snapshots.snapshot_interval).unwrap_or_else(|problem| {
                 wrong("snapshot-interval", problem);
                 Duration::ZERO
             });
-            if flags.snapshot_retention == 0 {
+            if flags.snapshots.snapshot_retention == 0 {
                 wrong("snapshot-retention", "must not be 0".to_owned());
             }
             let every = every.max(Duration::from_secs(1));
-            Schedule { folder, every, keep: flags.snapshot_retention, verify: flags.snapshot_verify }
+            Schedule {
+                folder,
+                every,
+                keep: flags.snapshots.snapshot_retention,
+                verify: flags.snapshots.snapshot_verify,
+            }
         });
         if !mistakes.is_empty() {
             return Err(mistakes);

@@ -95,19 +95,9 @@ pub struct Flags {
     /// Applied entries after which the state is flushed and the log may be shortened.
     #[arg(long, env = "ETCD_SNAPSHOT_COUNT", default_value_t = 10_000)]
     pub snapshot_count: u64,
-    /// Where snapshots of this member are made from time to time; none without it. Not a flag of etcd's.
-    #[arg(long, env = "ORLOP_SNAPSHOT_DIR")]
-    pub snapshot_dir: Option<PathBuf>,
-    /// From one of those snapshots to the next, as Go writes durations.
-    #[arg(long, env = "ORLOP_SNAPSHOT_INTERVAL", default_value = "1h")]
-    pub snapshot_interval: String,
-    /// How many of them are kept.
-    #[arg(long, env = "ORLOP_SNAPSHOT_RETENTION", default_value_t = 24)]
-    pub snapshot_retention: usize,
-    /// Whether each of them is restored into a scratch folder and compared before older ones are removed.
-    #[arg(long, env = "ORLOP_SNAPSHOT_VERIFY", value_parser = switch!(), num_args = 0..=1, require_equals = true,
-          default_value = "true", default_missing_value = "true", action = ArgAction::Set)]
-    pub snapshot_verify: bool,
+    /// Snapshots from time to time.
+    #[command(flatten)]
+    pub snapshots: SnapshotFlags,
     /// How long an idle watcher waits until it is told of progress, as Go writes durations.
     #[arg(
         long,
@@ -134,4 +124,22 @@ pub struct Flags {
     /// Accepted for etcd's sake: logs go to standard error.
     #[arg(long, env = "ETCD_LOG_OUTPUTS", value_delimiter = ',', hide = true)]
     pub log_outputs: Vec<String>,
+}
+
+/// Snapshots that a member makes on its own; etcd has no such flags.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SnapshotFlags {
+    /// Where snapshots of this member are made from time to time; none without it.
+    #[arg(long, env = "ORLOP_SNAPSHOT_DIR")]
+    pub snapshot_dir: Option<PathBuf>,
+    /// From one of those snapshots to the next, as Go writes durations.
+    #[arg(long, env = "ORLOP_SNAPSHOT_INTERVAL", default_value = "1h")]
+    pub snapshot_interval: String,
+    /// How many of them are kept.
+    #[arg(long, env = "ORLOP_SNAPSHOT_RETENTION", default_value_t = 24)]
+    pub snapshot_retention: usize,
+    /// Whether each of them is restored into a scratch folder and compared before older ones are removed.
+    #[arg(long, env = "ORLOP_SNAPSHOT_VERIFY", value_parser = switch!(), num_args = 0..=1, require_equals = true,
+          default_value = "true", default_missing_value = "true", action = ArgAction::Set)]
+    pub snapshot_verify: bool,
 }
