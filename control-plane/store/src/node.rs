@@ -19,9 +19,9 @@ use openraft::SnapshotPolicy;
 use openraft::async_runtime::WatchReceiver;
 use proto::etcdserverpb::ResponseHeader;
 use proto::store::Identity;
+use store_core::Revision;
 use store_core::apply::Reply;
 use store_core::record::State;
-use store_core::Revision;
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::access::Access;
