@@ -450,8 +450,10 @@ fn raft_config(config: &Config) -> Result<openraft::Config, StartError> {
         cluster_name: "store".to_owned(),
         heartbeat_interval: heartbeat,
         heartbeat_min_interval: Some(heartbeat),
-        election_timeout_min: election,
-        election_timeout_max: election + election / 2,
+        // A follower waits for the longest of these and then for one of them. Halved, an election begins between 1.25 and
+        // 1.5 election timeouts after the leader was last heard of: within what etcd means by it.
+        election_timeout_min: election / 2,
+        election_timeout_max: election * 3 / 4,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_count),
         replication_lag_threshold: config.snapshot_count.saturating_mul(2),
         max_in_snapshot_log_to_keep: config.snapshot_count,
