@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use store_core::auto_compaction::Policy;
 use store_core::founding::Plan;
 use store_core::watch::hub::Limits;
 
@@ -107,6 +108,12 @@ pub struct Config {
     pub snapshots: Option<Schedule>,
     /// How clients are known.
     pub access: Settings,
+    /// What is kept when compacting without being asked; `None` = only who asks compacts.
+    pub auto_compaction: Option<Policy>,
+    /// The most calls and streams one connection may have under way.
+    pub max_concurrent_streams: u32,
+    /// After how much silence a connection is asked whether it is still there, and how long it may take to say so.
+    pub keep_alive: (Duration, Duration),
 }
 
 impl Config {
@@ -205,6 +212,30 @@ impl Config {
         if !(4..=31).contains(&flags.bcrypt_cost) {
             wrong("bcrypt-cost", "must be between 4 and 31".to_owned());
         }
+        let auto_compaction = retention(&flags.auto_compaction_mode, &flags.auto_compaction_retention).unwrap_or_else(
+            |(flag, problem)| {
+                wrong(flag, problem);
+                None
+            },
+        );
+        let mut interval = |flag, text: &str| match duration(text) {
+            Ok(time) if !time.is_zero() => time,
+            Ok(_) => {
+                wrong(flag, "must not be 0".to_owned());
+                Duration::MAX
+            }
+            Err(problem) => {
+                wrong(flag, problem);
+                Duration::MAX
+            }
+        };
+        let keep_alive = (
+            interval("grpc-keepalive-interval", &flags.grpc_keepalive_interval),
+            interval("grpc-keepalive-timeout", &flags.grpc_keepalive_timeout),
+        );
+        if flags.max_concurrent_streams == 0 {
+            wrong("max-concurrent-streams", "must not be 0".to_owned());
+        }
         let access = Settings {
             tokens,
             ttl: Duration::from_secs(flags.auth_token_ttl),
@@ -261,6 +292,9 @@ impl Config {
             progress_every: progress_every.max(Duration::from_millis(100)),
             snapshots,
             access,
+            auto_compaction,
+            max_concurrent_streams: flags.max_concurrent_streams,
+            keep_alive,
         })
     }
 
@@ -366,6 +400,24 @@ fn listen(url: &str) -> Result<Listen, &'static str> {
         None => authority.parse().map_err(|_| "an IP address and a port are needed")?,
     };
     Ok(Listen { address, tls, url: url.to_owned() })
+}
+
+/// Reads what is kept of the history; a bare number is of hours or of revisions.
+fn retention(mode: &str, text: &str) -> Result<Option<Policy>, (&'static str, String)> {
+    let number = text.parse::<u32>().ok();
+    let flag = "auto-compaction-retention";
+    let policy = match (mode, number) {
+        ("periodic" | "revision", Some(0)) => None,
+        ("periodic", Some(hours)) => Some(Policy::Period(Duration::from_hours(1) * hours)),
+        ("periodic", None) => {
+            let period = duration(text).map_err(|problem| (flag, problem))?;
+            (!period.is_zero()).then_some(Policy::Period(period))
+        }
+        ("revision", Some(count)) => Some(Policy::Revisions(i64::from(count))),
+        ("revision", None) => return Err((flag, format!("`{text}` is no number of revisions"))),
+        _ => return Err(("auto-compaction-mode", format!("`{mode}`: only `periodic` and `revision` are known"))),
+    };
+    Ok(policy)
 }
 
 /// Reads a duration as Go writes it, for example `10m`, `1m30s`, `100ms`.
@@ -475,6 +527,28 @@ mod tests {
         ] {
             let mistakes = check(&[&format!("--initial-cluster={wrong}")]).unwrap_err();
             assert_eq!(mistakes[0].problem, text);
+        }
+    }
+
+    #[test]
+    fn retention_is_a_time_or_a_number() {
+        for (mode, text, expected) in [
+            ("periodic", "0", None),
+            ("periodic", "0s", None),
+            ("revision", "0", None),
+            ("periodic", "5", Some(Policy::Period(Duration::from_hours(5)))),
+            ("periodic", "10m", Some(Policy::Period(Duration::from_mins(10)))),
+            ("revision", "1000", Some(Policy::Revisions(1000))),
+        ] {
+            assert_eq!(retention(mode, text), Ok(expected), "{mode} {text}");
+        }
+        for (mode, text, flag) in [
+            ("periodic", "-1", "auto-compaction-retention"),
+            ("periodic", "soon", "auto-compaction-retention"),
+            ("revision", "10m", "auto-compaction-retention"),
+            ("often", "1", "auto-compaction-mode"),
+        ] {
+            assert_eq!(retention(mode, text).unwrap_err().0, flag, "{mode} {text}");
         }
     }
 

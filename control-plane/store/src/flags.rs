@@ -106,6 +106,32 @@ pub struct Flags {
         default_value = "10m"
     )]
     pub watch_progress_notify_interval: String,
+    /// What `--auto-compaction-retention` counts: `periodic` (time) or `revision`.
+    #[arg(long, env = "ETCD_AUTO_COMPACTION_MODE", default_value = "periodic")]
+    pub auto_compaction_mode: String,
+    /// How much history is kept when compacting without being asked: a number of hours or a duration such as 30m, or a number
+    /// of revisions. 0: nothing is compacted without being asked.
+    #[arg(long, env = "ETCD_AUTO_COMPACTION_RETENTION", default_value = "0")]
+    pub auto_compaction_retention: String,
+    /// The most calls and streams one connection may have under way.
+    #[arg(long, env = "ETCD_MAX_CONCURRENT_STREAMS", default_value_t = u32::MAX)]
+    pub max_concurrent_streams: u32,
+    /// After how much silence a connection is asked whether it is still there. Shorter than etcd's two hours.
+    #[arg(long, env = "ETCD_GRPC_KEEPALIVE_INTERVAL", default_value = "30s")]
+    pub grpc_keepalive_interval: String,
+    /// How long a connection may take to say so.
+    #[arg(long, env = "ETCD_GRPC_KEEPALIVE_TIMEOUT", default_value = "20s")]
+    pub grpc_keepalive_timeout: String,
+    /// Accepted for etcd's sake: clients may ask as often as they like.
+    #[arg(long, env = "ETCD_GRPC_KEEPALIVE_MIN_TIME", default_value = "5s", hide = true)]
+    pub grpc_keepalive_min_time: String,
+    /// Accepted for etcd's sake: elections always begin with a pre-vote.
+    #[arg(long, env = "ETCD_PRE_VOTE", value_parser = switch!(), num_args = 0..=1, require_equals = true,
+          default_value = "true", default_missing_value = "true", action = ArgAction::Set, hide = true)]
+    pub pre_vote: bool,
+    /// Accepted for etcd's sake: there is one set of metrics.
+    #[arg(long, env = "ETCD_METRICS", default_value = "basic", hide = true)]
+    pub metrics: String,
     /// What tokens are: `simple`, or `jwt,pub-key=<file>,priv-key=<file>,sign-method=<method>,ttl=<duration>`.
     #[arg(long, env = "ETCD_AUTH_TOKEN", default_value = "simple")]
     pub auth_token: String,

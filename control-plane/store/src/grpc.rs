@@ -2,10 +2,14 @@
 
 mod auth;
 mod cluster;
+mod election;
+mod follow;
 mod health;
 mod kv;
 mod lease;
+mod lock;
 mod maintenance;
+mod queue;
 mod watch;
 
 use std::sync::Arc;
@@ -17,6 +21,8 @@ use proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use proto::health::health_server::HealthServer;
 use proto::raw::kv_server::KvServer;
 use proto::raw::watch_server::WatchServer;
+use proto::v3electionpb::election_server::ElectionServer;
+use proto::v3lockpb::lock_server::LockServer;
 use store_core::apply::Reply;
 use store_core::auth::{Caller, Rights};
 use store_core::record::State;
@@ -37,6 +43,8 @@ pub fn routes(node: &Arc<Node>) -> Routes {
         .add_service(ClusterServer::new(service.clone()))
         .add_service(MaintenanceServer::new(service.clone()))
         .add_service(AuthServer::new(service.clone()))
+        .add_service(LockServer::new(service.clone()))
+        .add_service(ElectionServer::new(service.clone()).max_decoding_message_size(limit))
         .add_service(HealthServer::new(service))
         .prepare()
 }

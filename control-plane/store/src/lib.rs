@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod alarms;
+pub mod auto_compaction;
 pub mod compactor;
 pub mod config;
 pub mod database;

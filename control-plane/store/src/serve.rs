@@ -121,9 +121,9 @@ impl Front {
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_concurrent_streams(None)
-            .keep_alive_interval(Duration::from_secs(30))
-            .keep_alive_timeout(Duration::from_secs(20));
+            .max_concurrent_streams(self.node.config.max_concurrent_streams)
+            .keep_alive_interval(self.node.config.keep_alive.0)
+            .keep_alive_timeout(self.node.config.keep_alive.1);
         let (node, routes) = (Arc::clone(&self.node), self.routes.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             let (node, routes) = (Arc::clone(&node), routes.clone());

@@ -137,3 +137,43 @@ conformance!(users_and_roles, ["--client-cert-auth=false"], async |server| {
     assert_eq!(run_as(&server, "root:secret", &["auth", "disable"]), (true, "Authentication Disabled\n".to_owned()));
     assert_eq!(run(&server, &["get", "/u/a"]), "/u/a\n1\n");
 });
+
+/// The lines a child prints.
+fn lines(child: &mut Child) -> std::io::Lines<BufReader<std::process::ChildStdout>> {
+    BufReader::new(child.stdout.take().expect("a pipe")).lines()
+}
+
+conformance!(lock, async |server| {
+    let spawn = || {
+        // No limit of time: whoever holds the lock or waits for it goes on.
+        let mut command = etcdctl(&server);
+        command.args(["--command-timeout=0", "lock", "l"]).stdout(Stdio::piped());
+        Ended(command.spawn().expect("etcdctl is there"))
+    };
+    let mut first = spawn();
+    let held = lines(&mut first.0).next().expect("a line").expect("text");
+    assert!(held.starts_with("l/"), "{held}");
+    let mut second = spawn();
+    drop(first);
+    // Its lease is a minute long; nobody needs to wait for that.
+    run(&server, &["lease", "revoke", held.trim_start_matches("l/")]);
+    let next = lines(&mut second.0).next().expect("a line").expect("text");
+    assert!(next.starts_with("l/") && next != held, "{next}");
+    assert_eq!(run(&server, &["lock", "m", "echo", "inside"]), "inside\n");
+});
+
+conformance!(elect, async |server| {
+    let mut leader = etcdctl(&server);
+    leader.args(["elect", "e", "the value"]).stdout(Stdio::piped());
+    let mut leader = Ended(leader.spawn().expect("etcdctl is there"));
+    let mut said = lines(&mut leader.0);
+    let key = said.next().expect("a line").expect("text");
+    assert!(key.starts_with("e/"), "{key}");
+    assert_eq!(said.next().expect("a line").expect("text"), "the value");
+    let mut observer = etcdctl(&server);
+    observer.args(["elect", "--listen", "e"]).stdout(Stdio::piped());
+    let mut observer = Ended(observer.spawn().expect("etcdctl is there"));
+    let mut seen = lines(&mut observer.0);
+    assert_eq!(seen.next().expect("a line").expect("text"), key);
+    assert_eq!(seen.next().expect("a line").expect("text"), "the value");
+});

@@ -1,11 +1,12 @@
 //! Looking after a member: alarms and the quota, hashes, space, and the pages for probes.
 
 use proto::etcdserverpb::alarm_request::AlarmAction;
+use proto::etcdserverpb::downgrade_request::DowngradeAction;
 use proto::etcdserverpb::{
-    AlarmMember, AlarmRequest, AlarmType, CompactionRequest, DefragmentRequest, HashKvRequest, LeaseGrantRequest,
-    MoveLeaderRequest, PutRequest, StatusRequest,
+    AlarmMember, AlarmRequest, AlarmType, CompactionRequest, DefragmentRequest, DowngradeRequest, HashKvRequest,
+    HashRequest, LeaseGrantRequest, MoveLeaderRequest, PutRequest, StatusRequest,
 };
-use tests_store::{Kind, Server, code_and_text, conformance, range_of_prefix, run_with};
+use tests_store::{Client, Kind, Server, code_and_text, conformance, range_of_prefix, run_with};
 use tonic::Code;
 
 fn ask(action: AlarmAction, member_id: u64, alarm: AlarmType) -> AlarmRequest {
@@ -83,6 +84,40 @@ fn hashes_are_etcds_however_much_is_compacted() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (etcd, ours) = runtime.block_on(async { (hashes(Kind::Etcd).await, hashes(Kind::Ours).await) });
     assert_eq!(etcd, ours);
+}
+
+conformance!(the_hash_of_everything_changes_with_everything, async |server| {
+    let mut client = server.client().await;
+    client.put("a", "1").await;
+    let mut hash = async |client: &mut Client| {
+        let answer = client.maintenance.hash(HashRequest {}).await.unwrap().into_inner();
+        assert!(answer.header.unwrap().revision >= 2);
+        answer.hash
+    };
+    let first = hash(&mut client).await;
+    assert_eq!(hash(&mut client).await, first);
+    client.lease.lease_grant(LeaseGrantRequest { ttl: 60, id: 1 }).await.unwrap();
+    if server.kind() == Kind::Ours {
+        // etcd writes behind: what changed is not yet part of it.
+        assert_ne!(hash(&mut client).await, first);
+    }
+});
+
+/// There is no older release that could read what is on disk.
+#[test]
+fn a_downgrade_is_refused_in_etcds_words() {
+    run_with(Kind::Ours, &[], async |server: Server| {
+        let mut client = server.client().await;
+        for (action, version, expected) in [
+            (DowngradeAction::Validate, "3.6", "etcdserver: invalid downgrade target version"),
+            (DowngradeAction::Enable, "3.6.0", "etcdserver: invalid downgrade target version"),
+            (DowngradeAction::Enable, "old", "etcdserver: wrong downgrade target version format"),
+            (DowngradeAction::Cancel, "", "etcdserver: no inflight downgrade job"),
+        ] {
+            let request = DowngradeRequest { action: action.into(), version: version.into() };
+            assert_eq!(client.maintenance.downgrade(request).await.unwrap_err().message(), expected);
+        }
+    });
 }
 
 conformance!(a_future_hash_is_refused, async |server| {

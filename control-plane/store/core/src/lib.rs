@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod auth;
+pub mod auto_compaction;
 pub mod check;
 pub mod compaction;
 pub mod encoding;

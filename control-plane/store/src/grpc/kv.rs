@@ -29,7 +29,11 @@ const PART_BYTES: usize = 512 << 10;
 const PARTS: usize = 2;
 
 /// Reads a range on the spot when it is a single key, else away from the tasks that serve connections.
-async fn read(node: &Arc<Node>, request: RangeRequest, caller: Option<Caller>) -> Result<RangeResponse, Status> {
+pub(super) async fn read(
+    node: &Arc<Node>,
+    request: RangeRequest,
+    caller: Option<Caller>,
+) -> Result<RangeResponse, Status> {
     let answer = move |node: &Node, request: &RangeRequest| {
         node.database.read(|view| {
             let state = State::load(view)?;

@@ -10,7 +10,7 @@ use proto::etcdserverpb::{
 };
 use proto::store::command::Op;
 use store_core::apply::{MAX_LEASE_TTL, Reply, attached};
-use store_core::auth::Rights;
+use store_core::auth::{Caller, Rights};
 use store_core::record::State;
 use store_core::{Failure, LeaseId, Refusal, View};
 use tokio::sync::mpsc;
@@ -29,11 +29,14 @@ const KEEP_ALIVE_QUEUE: usize = 16;
 /// Random ids that are tried until one is free. Two in a row are taken about once in the lifetime of the universe.
 const ID_TRIES: usize = 4;
 
-#[tonic::async_trait]
-impl Lease for Service {
-    async fn lease_grant(&self, request: Request<LeaseGrantRequest>) -> Result<Response<LeaseGrantResponse>, Status> {
-        let caller = self.caller(&request).await?;
-        let (node, request) = (&self.0, request.into_inner());
+impl Service {
+    /// Grants a lease on behalf of a caller.
+    pub(super) async fn grant(
+        &self,
+        request: LeaseGrantRequest,
+        caller: Option<Caller>,
+    ) -> Result<LeaseGrantResponse, Status> {
+        let node = &self.0;
         node.check_space(LEASE_COST).await.map_err(refused)?;
         if request.ttl > MAX_LEASE_TTL {
             return Err(refused(Refusal::LeaseTtlTooLarge));
@@ -44,7 +47,7 @@ impl Lease for Service {
             match node.propose_as(Op::LeaseGrant(LeaseGrantRequest { ttl, id }), caller.clone()).await {
                 Ok(Reply::LeaseGrant(mut answer)) => {
                     node.complete(&mut answer.header);
-                    return Ok(Response::new(answer));
+                    return Ok(answer);
                 }
                 Ok(other) => return Err(mismatched(&other)),
                 Err(Refusal::LeaseExists) if request.id == 0 => {}
@@ -52,6 +55,14 @@ impl Lease for Service {
             }
         }
         Err(refused(Refusal::LeaseExists))
+    }
+}
+
+#[tonic::async_trait]
+impl Lease for Service {
+    async fn lease_grant(&self, request: Request<LeaseGrantRequest>) -> Result<Response<LeaseGrantResponse>, Status> {
+        let caller = self.caller(&request).await?;
+        self.grant(request.into_inner(), caller).await.map(Response::new)
     }
 
     async fn lease_revoke(
@@ -152,7 +163,7 @@ async fn known(node: &Arc<Node>, credentials: &Credentials) -> Result<(), Status
 }
 
 /// Renews a lease. One that is gone is no error: its time is 0.
-async fn keep_alive(node: &Arc<Node>, id: LeaseId) -> Result<LeaseKeepAliveResponse, Refusal> {
+pub(super) async fn keep_alive(node: &Arc<Node>, id: LeaseId) -> Result<LeaseKeepAliveResponse, Refusal> {
     let header = Some(node.header(node.revision()));
     let ttl = node.renew(id).await?;
     Ok(LeaseKeepAliveResponse { header, id: id.0, ttl })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proto::etcdserverpb::alarm_request::AlarmAction;
+use proto::etcdserverpb::downgrade_request::DowngradeAction;
 use proto::etcdserverpb::maintenance_server::Maintenance;
 use proto::etcdserverpb::{
     AlarmMember, AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeInfo, DowngradeRequest,
@@ -12,7 +13,7 @@ use proto::etcdserverpb::{
 use proto::store::command::Op;
 use store_core::apply::Reply;
 use store_core::auth::Rights;
-use store_core::hash::hash_kv;
+use store_core::hash::{hash_all, hash_kv};
 use store_core::record::{State, alarms};
 use store_core::{Refusal, Revision};
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,6 +26,12 @@ use crate::{STORAGE_VERSION, VERSION};
 fn unmeasured(error: &std::io::Error) -> Status {
     tracing::error!(%error, "the size of the state could not be measured");
     Status::internal("etcdserver: the size of the state could not be measured")
+}
+
+/// Whether a text is `major.minor` or `major.minor.patch`.
+fn is_version(text: &str) -> bool {
+    let parts: Vec<_> = text.split('.').collect();
+    matches!(parts.len(), 2 | 3) && parts.iter().all(|part| part.parse::<u32>().is_ok())
 }
 
 #[tonic::async_trait]
@@ -87,7 +94,16 @@ impl Maintenance for Service {
 
     async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
         self.demand(&request, Rights::admin).await?;
-        Err(not_yet("the hash of the whole state (ask for HashKV)"))
+        let node = Arc::clone(&self.0);
+        let database = Arc::clone(&node.database);
+        let read = move || {
+            database.read(|view| {
+                let state = State::load(view)?;
+                hash_all(view, &state).map(|hash| (hash, state.revision))
+            })
+        };
+        let (hash, revision) = blocking(read).await?.map_err(failed)?;
+        Ok(Response::new(HashResponse { header: Some(node.header(revision)), hash }))
     }
 
     async fn hash_kv(&self, request: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
@@ -127,6 +143,16 @@ impl Maintenance for Service {
 
     async fn downgrade(&self, request: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {
         self.demand(&request, Rights::admin).await?;
-        Err(not_yet("a downgrade"))
+        let request = request.into_inner();
+        // What is on disk is not etcd's, so there is no older release that could read it: none is a target, and none is
+        // under way.
+        Err(refused(match DowngradeAction::try_from(request.action) {
+            Ok(DowngradeAction::Validate | DowngradeAction::Enable) if !is_version(&request.version) => {
+                Refusal::WrongVersionFormat
+            }
+            Ok(DowngradeAction::Validate | DowngradeAction::Enable) => Refusal::InvalidDowngradeTarget,
+            Ok(DowngradeAction::Cancel) => Refusal::NoInflightDowngrade,
+            Err(_) => Refusal::UnknownMethod,
+        }))
     }
 }

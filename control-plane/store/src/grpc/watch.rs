@@ -26,6 +26,11 @@ use crate::watches::{Inbox, Notice, STREAM_QUEUE};
 
 static NEXT_STREAM: AtomicU64 = AtomicU64::new(1);
 
+/// A stream that is not there yet.
+pub(super) fn next_stream() -> StreamId {
+    StreamId(NEXT_STREAM.fetch_add(1, Ordering::Relaxed))
+}
+
 #[tonic::async_trait]
 impl Watch for Service {
     type WatchStream = Answers;
@@ -36,7 +41,7 @@ impl Watch for Service {
         if needs_leader && node.standing().leader.is_none() {
             return Err(refused(store_core::Refusal::NoLeader));
         }
-        let stream = StreamId(NEXT_STREAM.fetch_add(1, Ordering::Relaxed));
+        let stream = next_stream();
         let (queue, messages) = mpsc::channel(STREAM_QUEUE);
         let stopped = |_| refused(store_core::Refusal::Stopped);
         node.watches.send(Notice::Open { stream, queue: queue.clone() }).await.map_err(stopped)?;
@@ -50,7 +55,8 @@ impl Watch for Service {
             node,
             lost,
             messages,
-            _guard: Guard { stream, inbox: self.0.watches.clone(), listening },
+            _guard: Guard { stream, inbox: self.0.watches.clone() },
+            _listening: Listening(listening),
         }))
     }
 }
@@ -109,18 +115,26 @@ pub(crate) struct Answers {
     lost: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     messages: mpsc::Receiver<Message>,
     _guard: Guard,
+    _listening: Listening,
+}
+
+/// Ends the task that takes a stream's requests with the stream.
+struct Listening(tokio::task::JoinHandle<()>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Tells the hub that a stream is over.
-struct Guard {
-    stream: StreamId,
-    inbox: Inbox,
-    listening: tokio::task::JoinHandle<()>,
+pub(super) struct Guard {
+    pub(super) stream: StreamId,
+    pub(super) inbox: Inbox,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.listening.abort();
         let notice = Notice::Close { stream: self.stream };
         if let Err(mpsc::error::TrySendError::Full(notice)) = self.inbox.try_send(notice) {
             let inbox = self.inbox.clone();

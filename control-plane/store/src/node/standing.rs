@@ -126,6 +126,9 @@ impl Node {
         tokio::spawn(crate::leases::run(Arc::clone(self)));
         tokio::spawn(members::look_after(Arc::clone(self)));
         tokio::spawn(Arc::clone(self).ask_whether_removed());
+        if let Some(policy) = self.config.auto_compaction {
+            tokio::spawn(crate::auto_compaction::run(Arc::clone(self), policy));
+        }
         tokio::spawn(Arc::clone(self).watch_space(room));
     }
 
