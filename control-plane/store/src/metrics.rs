@@ -1,5 +1,8 @@
 //! Counters and gauges, under the names etcd's dashboards know.
 
+pub mod calls;
+pub mod process;
+
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -36,6 +39,10 @@ pub struct Metrics {
     pub slow_watchers: AtomicU64,
     /// Events told to the hub.
     pub events: AtomicU64,
+    /// Answered deletions, on their own or in transactions.
+    pub deletes: AtomicU64,
+    /// Calls by method.
+    pub calls: calls::Calls,
     /// Leases that live.
     pub leases: AtomicU64,
     /// Leases that expired.
@@ -63,6 +70,10 @@ pub struct Gauges {
     pub revision: i64,
     /// The compacted revision.
     pub compacted: i64,
+    /// How often users and roles changed.
+    pub auth_revision: u64,
+    /// This member's id.
+    pub member: u64,
 }
 
 impl Metrics {
@@ -99,10 +110,12 @@ impl Metrics {
         line("etcd_mvcc_db_total_size_in_bytes", "gauge", gauges.db_total as f64);
         line("etcd_mvcc_db_total_size_in_use_in_bytes", "gauge", gauges.db_in_use as f64);
         line("etcd_mvcc_put_total", "counter", get(&self.puts));
+        line("etcd_mvcc_delete_total", "counter", get(&self.deletes));
         line("etcd_mvcc_txn_total", "counter", get(&self.txns));
         line("etcd_mvcc_range_total", "counter", get(&self.ranges));
         line("etcd_debugging_mvcc_current_revision", "gauge", gauges.revision as f64);
         line("etcd_debugging_mvcc_compact_revision", "gauge", gauges.compacted as f64);
+        line("etcd_debugging_auth_revision", "gauge", gauges.auth_revision as f64);
         line("etcd_debugging_mvcc_watch_stream_total", "gauge", get(&self.watch_streams));
         line("etcd_debugging_mvcc_watcher_total", "gauge", get(&self.watchers));
         line("etcd_debugging_mvcc_slow_watcher_total", "gauge", get(&self.slow_watchers));
@@ -120,6 +133,12 @@ impl Metrics {
         let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}");
         let _ =
             writeln!(out, "# TYPE etcd_server_version gauge\netcd_server_version{{server_version=\"{version}\"}} 1");
+        let _ = writeln!(out, "# TYPE etcd_server_id gauge\netcd_server_id{{server_id=\"{:x}\"}} 1", gauges.member);
+        let cluster = version.rsplit_once('.').map_or(version, |(minor, _)| minor);
+        let _ =
+            writeln!(out, "# TYPE etcd_cluster_version gauge\netcd_cluster_version{{cluster_version=\"{cluster}\"}} 1");
+        self.calls.render(&mut out);
+        process::render(&mut out);
         out
     }
 }
@@ -144,6 +163,8 @@ mod tests {
             quota: 0,
             revision: 1,
             compacted: -1,
+            auth_revision: 1,
+            member: 10,
         };
         let text = metrics.render(&gauges, "3.7.1");
         assert!(text.contains("etcd_server_has_leader 1\n"));

@@ -440,6 +440,8 @@ impl Node {
             quota: self.config.quota.unwrap_or(0),
             revision: self.revision().0,
             compacted: self.position.compacted.load(Ordering::Acquire),
+            auth_revision: self.access.revision(),
+            member: self.identity.member_id,
         })
     }
 }

@@ -23,6 +23,7 @@ use tower::ServiceExt;
 
 use crate::access::CommonName;
 use crate::config::{Listen, TlsFiles};
+use crate::metrics::calls::Call;
 use crate::node::Node;
 use crate::pages;
 
@@ -136,10 +137,11 @@ impl Front {
                     .get(header::CONTENT_TYPE)
                     .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
                 let response: Result<Response<Body>, Infallible> = if is_grpc && grpc {
+                    let call = Call::begin(&node.metrics, request.uri().path());
                     if let Err(refusal) = may_ask(&node, &request) {
-                        return Ok(crate::grpc::refused(refusal).into_http());
+                        return Ok(call.response(crate::grpc::refused(refusal).into_http()));
                     }
-                    routes.oneshot(request.map(Body::new)).await
+                    routes.oneshot(call.request(request)).await.map(|response| call.response(response))
                 } else {
                     Ok(pages::answer(&node, &request).await.map(Body::new))
                 };

@@ -457,3 +457,88 @@ conformance!(a_token_ends_when_it_is_not_used, [TOKENS_ONLY, CHEAP, "--auth-toke
     }
     login(&mut client, "u", "p").await.unwrap();
 });
+
+/// Numbers from a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        // The constants are Knuth's for MMIX.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % sides
+    }
+
+    fn key(&mut self) -> &'static str {
+        ["\0", "a", "a\0", "ab", "b", "c", "d", "d\u{1}", "e"][self.roll(9)]
+    }
+
+    /// Often none, sometimes everything that follows, sometimes in front of the key.
+    fn end(&mut self) -> &'static str {
+        ["", "", "\0", "a", "ac", "b", "c", "d", "e", "f"][self.roll(10)]
+    }
+
+    /// A request, the same for the same seed; what became of it in words.
+    async fn ask(&mut self, client: &mut Client, token: &str) -> String {
+        let (key, end, prev_kv) = (self.key(), self.end(), self.roll(2) == 0);
+        let told = |status: Status| (status.code(), status.message().to_owned());
+        match self.roll(4) {
+            0 => {
+                let answer = client.kv.range(with_token(token, range(key, end))).await;
+                format!("range {key:?} {end:?}: {:?}", answer.map(|answer| answer.into_inner().count).map_err(told))
+            }
+            1 => {
+                let answer = client.kv.put(with_token(token, PutRequest { prev_kv, ..put(key) })).await;
+                format!("put {key:?} {prev_kv}: {:?}", answer.map(drop).map_err(told))
+            }
+            2 => {
+                let answer = client.kv.delete_range(with_token(token, delete(key, end, prev_kv))).await;
+                let answer = answer.map(|answer| answer.into_inner().deleted).map_err(told);
+                format!("delete {key:?} {end:?} {prev_kv}: {answer:?}")
+            }
+            _ => {
+                let compare = proto::etcdserverpb::Compare { key: self.key().into(), ..Default::default() };
+                let success = vec![RequestOp { request: Some(Request::RequestRange(range(key, end))) }];
+                let failure = vec![RequestOp { request: Some(Request::RequestPut(put(self.key()))) }];
+                let request = TxnRequest { compare: vec![compare], success, failure };
+                let answer = client.kv.txn(with_token(token, request.clone())).await;
+                let answer = answer.map(|answer| answer.into_inner().succeeded).map_err(told);
+                format!("{request:?}: {answer:?}")
+            }
+        }
+    }
+}
+
+async fn judgements(kind: Kind, seed: u64) -> Vec<String> {
+    let server = Server::start_with(kind, &[TOKENS_ONLY, CHEAP]).await;
+    let mut client = server.client().await;
+    let mut dice = Dice(seed);
+    let mut permissions = Vec::new();
+    while permissions.len() < 4 {
+        let kind = [Type::Read, Type::Write, Type::Readwrite][dice.roll(3)];
+        let (key, end) = (dice.key(), dice.end());
+        // A permission for no key is refused by some releases of etcd.
+        if end.is_empty() || end == "\0" || key < end {
+            permissions.push((kind, key, end));
+        }
+    }
+    let (_, token) = guarded(&mut client, &permissions).await;
+    let mut told = vec![format!("{permissions:?}")];
+    for _ in 0..150 {
+        told.push(dice.ask(&mut client, &token).await);
+    }
+    told
+}
+
+#[test]
+fn permissions_are_judged_as_etcd_does() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        for seed in 1..=6 {
+            let (etcd, ours) = (judgements(Kind::Etcd, seed).await, judgements(Kind::Ours, seed).await);
+            for (expected, found) in etcd.iter().zip(&ours) {
+                assert_eq!(found, expected, "seed {seed}, with {}", etcd[0]);
+            }
+        }
+    });
+}

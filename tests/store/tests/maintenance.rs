@@ -89,7 +89,7 @@ fn hashes_are_etcds_however_much_is_compacted() {
 conformance!(the_hash_of_everything_changes_with_everything, async |server| {
     let mut client = server.client().await;
     client.put("a", "1").await;
-    let mut hash = async |client: &mut Client| {
+    let hash = async |client: &mut Client| {
         let answer = client.maintenance.hash(HashRequest {}).await.unwrap().into_inner();
         assert!(answer.header.unwrap().revision >= 2);
         answer.hash

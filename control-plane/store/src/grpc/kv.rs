@@ -116,6 +116,7 @@ impl Kv for Service {
         node.alarms.check_corrupt().map_err(refused)?;
         match node.propose_as(Op::DeleteRange(request), caller).await.map_err(refused)? {
             Reply::DeleteRange(mut answer) => {
+                node.metrics.deletes.fetch_add(1, Ordering::Relaxed);
                 node.complete(&mut answer.header);
                 Ok(Response::new(answer))
             }
@@ -149,6 +150,10 @@ impl Kv for Service {
                     let puts = answer.responses.iter();
                     let puts = puts.filter(|op| matches!(op.response, Some(Answer::ResponsePut(_)))).count();
                     node.metrics.puts.fetch_add(puts as u64, Ordering::Relaxed);
+                    let deletes = answer.responses.iter();
+                    let deletes =
+                        deletes.filter(|op| matches!(op.response, Some(Answer::ResponseDeleteRange(_)))).count();
+                    node.metrics.deletes.fetch_add(deletes as u64, Ordering::Relaxed);
                     answer
                 }
                 other => return Err(mismatched(&other)),

@@ -1,0 +1,237 @@
+//! Calls by method and outcome, and the bytes they take, as Go's gRPC servers count them.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use http::{HeaderMap, Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tonic::body::Body;
+
+use super::Metrics;
+
+const UNARY: &str = "unary";
+const FROM_SERVER: &str = "server_stream";
+const BOTH_WAYS: &str = "bidi_stream";
+
+/// Every method that is served. What else is asked for is not counted: its names are the client's.
+const METHODS: [(&str, &str, &str); 51] = [
+    ("etcdserverpb.KV", "Range", UNARY),
+    ("etcdserverpb.KV", "RangeStream", FROM_SERVER),
+    ("etcdserverpb.KV", "Put", UNARY),
+    ("etcdserverpb.KV", "DeleteRange", UNARY),
+    ("etcdserverpb.KV", "Txn", UNARY),
+    ("etcdserverpb.KV", "Compact", UNARY),
+    ("etcdserverpb.Watch", "Watch", BOTH_WAYS),
+    ("etcdserverpb.Lease", "LeaseGrant", UNARY),
+    ("etcdserverpb.Lease", "LeaseRevoke", UNARY),
+    ("etcdserverpb.Lease", "LeaseKeepAlive", BOTH_WAYS),
+    ("etcdserverpb.Lease", "LeaseTimeToLive", UNARY),
+    ("etcdserverpb.Lease", "LeaseLeases", UNARY),
+    ("etcdserverpb.Cluster", "MemberAdd", UNARY),
+    ("etcdserverpb.Cluster", "MemberRemove", UNARY),
+    ("etcdserverpb.Cluster", "MemberUpdate", UNARY),
+    ("etcdserverpb.Cluster", "MemberList", UNARY),
+    ("etcdserverpb.Cluster", "MemberPromote", UNARY),
+    ("etcdserverpb.Maintenance", "Alarm", UNARY),
+    ("etcdserverpb.Maintenance", "Status", UNARY),
+    ("etcdserverpb.Maintenance", "Defragment", UNARY),
+    ("etcdserverpb.Maintenance", "Hash", UNARY),
+    ("etcdserverpb.Maintenance", "HashKV", UNARY),
+    ("etcdserverpb.Maintenance", "Snapshot", FROM_SERVER),
+    ("etcdserverpb.Maintenance", "MoveLeader", UNARY),
+    ("etcdserverpb.Maintenance", "Downgrade", UNARY),
+    ("etcdserverpb.Auth", "AuthEnable", UNARY),
+    ("etcdserverpb.Auth", "AuthDisable", UNARY),
+    ("etcdserverpb.Auth", "AuthStatus", UNARY),
+    ("etcdserverpb.Auth", "Authenticate", UNARY),
+    ("etcdserverpb.Auth", "UserAdd", UNARY),
+    ("etcdserverpb.Auth", "UserGet", UNARY),
+    ("etcdserverpb.Auth", "UserList", UNARY),
+    ("etcdserverpb.Auth", "UserDelete", UNARY),
+    ("etcdserverpb.Auth", "UserChangePassword", UNARY),
+    ("etcdserverpb.Auth", "UserGrantRole", UNARY),
+    ("etcdserverpb.Auth", "UserRevokeRole", UNARY),
+    ("etcdserverpb.Auth", "RoleAdd", UNARY),
+    ("etcdserverpb.Auth", "RoleGet", UNARY),
+    ("etcdserverpb.Auth", "RoleList", UNARY),
+    ("etcdserverpb.Auth", "RoleDelete", UNARY),
+    ("etcdserverpb.Auth", "RoleGrantPermission", UNARY),
+    ("etcdserverpb.Auth", "RoleRevokePermission", UNARY),
+    ("v3lockpb.Lock", "Lock", UNARY),
+    ("v3lockpb.Lock", "Unlock", UNARY),
+    ("v3electionpb.Election", "Campaign", UNARY),
+    ("v3electionpb.Election", "Proclaim", UNARY),
+    ("v3electionpb.Election", "Leader", UNARY),
+    ("v3electionpb.Election", "Observe", FROM_SERVER),
+    ("v3electionpb.Election", "Resign", UNARY),
+    ("grpc.health.v1.Health", "Check", UNARY),
+    ("grpc.health.v1.Health", "Watch", FROM_SERVER),
+];
+
+/// The names of gRPC's codes, by number.
+const CODES: [&str; 17] = [
+    "OK",
+    "Canceled",
+    "Unknown",
+    "InvalidArgument",
+    "DeadlineExceeded",
+    "NotFound",
+    "AlreadyExists",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "FailedPrecondition",
+    "Aborted",
+    "OutOfRange",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+    "DataLoss",
+    "Unauthenticated",
+];
+const CANCELED: usize = 1;
+const UNKNOWN: usize = 2;
+
+#[derive(Debug)]
+struct Method {
+    started: AtomicU64,
+    handled: [AtomicU64; CODES.len()],
+}
+
+/// What was called, and how it went.
+#[derive(Debug)]
+pub struct Calls {
+    methods: Vec<Method>,
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        let method = |_: &_| Method { started: AtomicU64::new(0), handled: Default::default() };
+        Self { methods: METHODS.iter().map(method).collect(), received: AtomicU64::new(0), sent: AtomicU64::new(0) }
+    }
+}
+
+/// A call under way; one that is dropped before its outcome is known was canceled.
+pub struct Call {
+    metrics: Arc<Metrics>,
+    method: Option<usize>,
+}
+
+impl Call {
+    /// A call begins.
+    pub fn begin(metrics: &Arc<Metrics>, path: &str) -> Self {
+        let method = path
+            .strip_prefix('/')
+            .and_then(|path| path.split_once('/'))
+            .and_then(|name| METHODS.iter().position(|(service, method, _)| (*service, *method) == name));
+        if let Some(method) = method {
+            metrics.calls.methods[method].started.fetch_add(1, Relaxed);
+        }
+        Self { metrics: Arc::clone(metrics), method }
+    }
+
+    fn end(&mut self, code: usize) {
+        if let Some(method) = self.method.take() {
+            self.metrics.calls.methods[method].handled[code].fetch_add(1, Relaxed);
+        }
+    }
+
+    fn look(&mut self, headers: &HeaderMap) {
+        if let Some(status) = headers.get("grpc-status") {
+            let code = status.to_str().ok().and_then(|code| code.parse().ok()).filter(|code| *code < CODES.len());
+            self.end(code.unwrap_or(UNKNOWN));
+        }
+    }
+
+    /// Counts what the client sends.
+    pub fn request(&self, request: Request<Incoming>) -> Request<Body> {
+        let metrics = Arc::clone(&self.metrics);
+        request.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                if let Some(data) = frame.data_ref() {
+                    metrics.calls.received.fetch_add(data.len() as u64, Relaxed);
+                }
+                frame
+            }))
+        })
+    }
+
+    /// Counts what the client is sent, and waits for the outcome at the end of it.
+    pub fn response(mut self, response: Response<Body>) -> Response<Body> {
+        self.look(response.headers());
+        response.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                if let Some(data) = frame.data_ref() {
+                    self.metrics.calls.sent.fetch_add(data.len() as u64, Relaxed);
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    self.look(trailers);
+                }
+                frame
+            }))
+        })
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.end(CANCELED);
+    }
+}
+
+impl Calls {
+    /// In Prometheus' text form.
+    pub fn render(&self, out: &mut String) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "# TYPE grpc_server_started_total counter");
+        for ((service, method, kind), counters) in METHODS.iter().zip(&self.methods) {
+            let labels = format!("grpc_method=\"{method}\",grpc_service=\"{service}\",grpc_type=\"{kind}\"");
+            let _ = writeln!(out, "grpc_server_started_total{{{labels}}} {}", counters.started.load(Relaxed));
+        }
+        let _ = writeln!(out, "# TYPE grpc_server_handled_total counter");
+        for ((service, method, kind), counters) in METHODS.iter().zip(&self.methods) {
+            for (code, count) in CODES.iter().zip(&counters.handled) {
+                let count = count.load(Relaxed);
+                if count > 0 || *code == "OK" {
+                    let labels = format!(
+                        "grpc_code=\"{code}\",grpc_method=\"{method}\",grpc_service=\"{service}\",grpc_type=\"{kind}\""
+                    );
+                    let _ = writeln!(out, "grpc_server_handled_total{{{labels}}} {count}");
+                }
+            }
+        }
+        for (name, counter) in [("received", &self.received), ("sent", &self.sent)] {
+            let name = format!("etcd_network_client_grpc_{name}_bytes_total");
+            let _ = writeln!(out, "# TYPE {name} counter\n{name} {}", counter.load(Relaxed));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_counted_once_with_its_outcome() {
+        let metrics = Arc::new(Metrics::default());
+        let outcome = |code: &str| {
+            let mut response = Response::new(Body::empty());
+            response.headers_mut().insert("grpc-status", code.parse().unwrap());
+            drop(Call::begin(&metrics, "/etcdserverpb.KV/Put").response(response));
+        };
+        outcome("0");
+        outcome("7");
+        drop(Call::begin(&metrics, "/etcdserverpb.KV/Put"));
+        drop(Call::begin(&metrics, "/of.no.Service/AtAll"));
+        let mut text = String::new();
+        metrics.calls.render(&mut text);
+        let put = "grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"";
+        assert!(text.contains(&format!("grpc_server_started_total{{{put}}} 3\n")));
+        for code in ["OK", "PermissionDenied", "Canceled"] {
+            assert!(text.contains(&format!("grpc_server_handled_total{{grpc_code=\"{code}\",{put}}} 1\n")), "{text}");
+        }
+        assert!(!text.contains("AtAll"));
+    }
+}
