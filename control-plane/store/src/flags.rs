@@ -126,9 +126,9 @@ pub struct Flags {
     #[arg(long, env = "ETCD_GRPC_KEEPALIVE_MIN_TIME", default_value = "5s", hide = true)]
     pub grpc_keepalive_min_time: String,
     /// Accepted for etcd's sake: elections always begin with a pre-vote.
-    #[arg(long, env = "ETCD_PRE_VOTE", value_parser = switch!(), num_args = 0..=1, require_equals = true,
-          default_value = "true", default_missing_value = "true", action = ArgAction::Set, hide = true)]
-    pub pre_vote: bool,
+    #[arg(long, env = "ETCD_PRE_VOTE", num_args = 0..=1, require_equals = true, default_value = "true",
+          default_missing_value = "true", hide = true)]
+    pub pre_vote: String,
     /// Accepted for etcd's sake: there is one set of metrics.
     #[arg(long, env = "ETCD_METRICS", default_value = "basic", hide = true)]
     pub metrics: String,
