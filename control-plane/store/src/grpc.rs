@@ -120,10 +120,6 @@ fn mismatched(reply: &Reply) -> Status {
     Status::internal("etcdserver: a command got another command's reply")
 }
 
-fn not_yet(what: &str) -> Status {
-    Status::unimplemented(format!("{what} is not implemented by this server yet"))
-}
-
 /// Runs something that may wait for the disk away from the tasks that serve connections.
 async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
     tokio::task::spawn_blocking(run).await.map_err(|error| {

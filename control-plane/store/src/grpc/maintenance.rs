@@ -19,7 +19,7 @@ use store_core::{Refusal, Revision};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Service, blocking, broken, failed, mismatched, not_yet, refused};
+use super::{Service, blocking, broken, failed, mismatched, refused};
 use crate::snapshot::stream;
 use crate::{STORAGE_VERSION, VERSION};
 
