@@ -26,6 +26,7 @@ pub mod pages;
 pub mod peers;
 pub mod poison;
 pub mod raft;
+pub mod reload;
 pub mod room;
 pub mod serve;
 pub mod snapshot;
@@ -47,7 +48,7 @@ use node::Node;
 use peers::reception;
 use peers::service::{Desk, REMOVED};
 use peers::tls::PeerTls;
-use serve::{Front, Tls};
+use serve::Front;
 
 /// The version of etcd whose behaviour this is. Clients choose what they may ask by it.
 pub const VERSION: &str = "3.7.1";
@@ -109,7 +110,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
-    let tls = config.tls.clone().map(Tls::open).transpose()?;
+    let tls = config.tls.clone().map(serve::open_tls).transpose()?;
     let side =
         PeerSide { desk: Arc::new(Desk::default()), tls: config.peer_tls.clone().map(PeerTls::open).transpose()? };
     let (stop_peers, peers_stopping) = watch::channel(false);

@@ -2,9 +2,8 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response, header};
 use hyper::body::Incoming;
@@ -26,13 +25,12 @@ use crate::config::{Listen, TlsFiles};
 use crate::metrics::calls::Call;
 use crate::node::Node;
 use crate::pages;
+use crate::reload::Reloaded;
 
 /// Connections at the same time. More wait in the listener's backlog; each costs some ten kilobytes.
 const MAX_CONNECTIONS: usize = 16_384;
 /// A client that has not finished its handshake by then is dropped.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How often the certificate's files are looked at.
-const RELOAD_EVERY: Duration = Duration::from_secs(30);
 /// How long to wait after a failed accept: the usual cause is that file descriptors ran out.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// What one stream may have under way, and one connection.
@@ -180,57 +178,15 @@ fn may_ask<B>(node: &Node, request: &Request<B>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// TLS from files, which are read again when they change: certificates are replaced without a restart.
-#[derive(Clone)]
-pub struct Tls {
-    current: Arc<RwLock<Arc<ServerConfig>>>,
-}
+/// The client side's TLS, from its files.
+pub type Tls = Reloaded<Arc<ServerConfig>>;
 
-fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, mtls::Error> {
-    let roots = Roots::load(&files.authorities)?;
-    let auth = if files.required { ClientAuth::Required(roots) } else { ClientAuth::Optional(roots) };
-    let identity = Identity::load(&files.cert, &files.key)?;
-    mtls::server_config(identity, auth, Versions::Tls12AndUp, &[b"h2", b"http/1.1"])
-}
-
-/// When the files last changed; a file that cannot be looked at counts as unchanged.
-fn changed(files: &TlsFiles) -> Vec<Option<SystemTime>> {
-    let time = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
-    [&files.cert, &files.key, &files.authorities].map(|path| time(path)).into()
-}
-
-impl Tls {
-    /// Reads the files, and again when they change.
-    pub fn open(files: TlsFiles) -> Result<Self, mtls::Error> {
-        let mut seen = changed(&files);
-        let tls = Self { current: Arc::new(RwLock::new(load(&files)?)) };
-        let current = Arc::downgrade(&tls.current);
-        tokio::spawn(async move {
-            let mut tick = tokio::time::interval(RELOAD_EVERY);
-            loop {
-                tick.tick().await;
-                let Some(current) = current.upgrade() else { return };
-                let now = changed(&files);
-                if now == seen {
-                    continue;
-                }
-                match load(&files) {
-                    Ok(config) => {
-                        seen = now;
-                        *current.write().unwrap_or_else(PoisonError::into_inner) = config;
-                        tracing::info!("the serving certificate was read again");
-                    }
-                    // Perhaps only half of the files are there yet: the old certificate goes on meanwhile.
-                    Err(error) => {
-                        tracing::warn!(error = %chain::Chain(&error), "the new serving certificate cannot be used");
-                    }
-                }
-            }
-        });
-        Ok(tls)
-    }
-
-    fn current(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
-    }
+/// Reads the files, and again when they change.
+pub fn open_tls(files: TlsFiles) -> Result<Tls, mtls::Error> {
+    Reloaded::open("the serving certificate", files, |files| {
+        let roots = Roots::load(&files.authorities)?;
+        let auth = if files.required { ClientAuth::Required(roots) } else { ClientAuth::Optional(roots) };
+        let identity = Identity::load(&files.cert, &files.key)?;
+        mtls::server_config(identity, auth, Versions::Tls12AndUp, &[b"h2", b"http/1.1"])
+    })
 }
