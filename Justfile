@@ -62,7 +62,7 @@ references: build
     {{ programs }}/image tool kubectl usr/bin/kubectl --into "${ORLOP_CACHE:?run ./just}/tools/bin"
     {{ programs }}/image tool etcd-server usr/bin/etcd --into "${ORLOP_CACHE:?run ./just}/tools/bin"
     {{ programs }}/image tool etcd-client usr/bin/etcdctl --into "${ORLOP_CACHE:?run ./just}/tools/bin"
-    {{ programs }}/image tool etcd-client usr/bin/etcdutl --into "${ORLOP_CACHE:?run ./just}/tools/bin"
+    {{ programs }}/image tool etcd-server usr/bin/etcdutl --into "${ORLOP_CACHE:?run ./just}/tools/bin"
 
 # The kernel alone (cached by its sources, configuration and compiler)
 kernel *options:
