@@ -43,9 +43,17 @@ pub(crate) enum Log {
 /// Where a connection is.
 #[derive(Debug)]
 enum Phase {
-    Asking { line: Vec<u8>, until: Uptime },
+    Asking {
+        line: Vec<u8>,
+        until: Uptime,
+    },
     Waiting,
-    Reading { log: Log, at: LineNumber, follow: bool },
+    /// Without `until` it goes on for ever. A log that is filled as fast as it is read would have no end otherwise.
+    Reading {
+        log: Log,
+        at: LineNumber,
+        until: Option<LineNumber>,
+    },
     Closing,
 }
 
@@ -140,13 +148,20 @@ impl Control {
     }
 
     /// Gives the lines of a log from `at` on.
-    pub(crate) fn answer_log(&mut self, asker: Asker, log: Log, at: LineNumber, follow: bool, now: Uptime) {
-        let following = |connection: &Connection| matches!(connection.phase, Phase::Reading { follow: true, .. });
+    pub(crate) fn answer_log(
+        &mut self,
+        asker: Asker,
+        log: Log,
+        at: LineNumber,
+        until: Option<LineNumber>,
+        now: Uptime,
+    ) {
+        let following = |connection: &Connection| matches!(connection.phase, Phase::Reading { until: None, .. });
         let followers = self.connections.values().filter(|connection| following(connection)).count();
-        if follow && followers >= FOLLOWERS_LIMIT {
+        if until.is_none() && followers >= FOLLOWERS_LIMIT {
             self.answer(asker, &Answer::Refused("too many logs are followed".to_owned()), now);
         } else if let Some(connection) = self.connections.get_mut(&asker) {
-            connection.phase = Phase::Reading { log, at, follow };
+            connection.phase = Phase::Reading { log, at, until };
         }
     }
 
@@ -233,23 +248,25 @@ impl Connection {
         }
         Ok(match self.phase {
             Phase::Asking { .. } | Phase::Waiting => true,
-            Phase::Reading { follow, .. } => follow || !self.pending.is_empty() || !self.is_read_up(ring),
+            Phase::Reading { until, .. } => until.is_none() || !self.pending.is_empty() || !self.is_read_up(ring),
             Phase::Closing => !self.pending.is_empty(),
         })
     }
 
     fn is_read_up<'a>(&self, ring: &impl Fn(Log) -> Option<&'a Ring>) -> bool {
         match self.phase {
-            Phase::Reading { log, at, .. } => ring(log).is_none_or(|ring| at >= ring.end()),
+            Phase::Reading { log, at, until } => {
+                ring(log).is_none_or(|ring| at >= ring.end() || until.is_some_and(|until| at >= until))
+            }
             Phase::Asking { .. } | Phase::Waiting | Phase::Closing => true,
         }
     }
 
     /// Takes lines from the ring as long as there is room for them.
     fn fill<'a>(&mut self, ring: &impl Fn(Log) -> Option<&'a Ring>, now: Uptime) {
-        let Phase::Reading { log, mut at, follow } = self.phase else { return };
+        let Phase::Reading { log, mut at, until } = self.phase else { return };
         let Some(ring) = ring(log) else { return };
-        while self.pending.len() < PENDING_LIMIT {
+        while self.pending.len() < PENDING_LIMIT && until.is_none_or(|until| at < until) {
             let Some(read) = ring.read(at) else { break };
             if read.lost > 0 {
                 let text = format!("[{} lines were lost: the reader was too slow]", read.lost);
@@ -258,7 +275,7 @@ impl Connection {
             self.append(&Answer::LogLine(read.line.clone()), now);
             at = read.next;
         }
-        self.phase = Phase::Reading { log, at, follow };
+        self.phase = Phase::Reading { log, at, until };
     }
 
     /// Sends what is pending; returns whether all of it is gone.
@@ -387,11 +404,13 @@ mod tests {
         let (follower, for_ever, _) = fixture.ask(b"");
         let (once, for_ever) = (once.expect("a connection"), for_ever.expect("a connection"));
         let at = fixture.ring.tail(Some(2));
-        fixture.control.answer_log(once, Log::Init, at, false, START);
-        fixture.control.answer_log(for_ever, Log::Init, at, true, START);
+        let until = fixture.ring.end();
+        fixture.control.answer_log(once, Log::Init, at, Some(until), START);
+        fixture.control.answer_log(for_ever, Log::Init, at, None, START);
+        // What comes after the question is for the follower.
+        fixture.ring.push(Uptime::from_millis(5), "four".into());
         fixture.pump(START);
         assert_eq!(answers(reader), [line("two"), line("three")]);
-        fixture.ring.push(Uptime::from_millis(5), "four".into());
         fixture.pump(START + Duration::from_hours(1));
         fixture.control.hang_up(for_ever);
         assert_eq!(answers(follower), [line("two"), line("three"), line("four")]);
@@ -401,7 +420,7 @@ mod tests {
     fn a_follower_that_takes_nothing_is_bounded_then_dropped() {
         let mut fixture = Fixture::new();
         let (client, asker, _) = fixture.ask(b"");
-        fixture.control.answer_log(asker.expect("a connection"), Log::Init, LineNumber::default(), true, START);
+        fixture.control.answer_log(asker.expect("a connection"), Log::Init, LineNumber::default(), None, START);
         for _ in 0..2000 {
             fixture.ring.push(START, "x".repeat(1000));
             fixture.pump(START);
@@ -418,7 +437,7 @@ mod tests {
         let mut fixture = Fixture::new();
         let mut clients: Vec<_> = (0..=FOLLOWERS_LIMIT).map(|_| fixture.ask(b"")).collect();
         for (_, asker, _) in &clients {
-            fixture.control.answer_log(asker.expect("a connection"), Log::Init, LineNumber::default(), true, START);
+            fixture.control.answer_log(asker.expect("a connection"), Log::Init, LineNumber::default(), None, START);
         }
         fixture.pump(START);
         let (last, _, _) = clients.pop().expect("a client");

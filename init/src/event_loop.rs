@@ -408,9 +408,12 @@ impl EventLoop {
 
     fn ask_for_log(&mut self, asker: Asker, service: &str, tail: Option<u32>, follow: bool) {
         let log = if service == OWN_NAME { Some(Log::Init) } else { self.supervisor.find(service).map(Log::Service) };
-        let found = log.and_then(|log| Some((log, ring(&self.report, &self.services, log)?.tail(tail))));
-        if let Some((log, at)) = found {
-            self.control.answer_log(asker, log, at, follow, now());
+        let found = log.and_then(|log| {
+            let ring = ring(&self.report, &self.services, log)?;
+            Some((log, ring.tail(tail), (!follow).then(|| ring.end())))
+        });
+        if let Some((log, at, until)) = found {
+            self.control.answer_log(asker, log, at, until, now());
         } else {
             let name = init_core::log::printable(service, 64);
             self.control.answer(asker, &Answer::Refused(format!("there is no service {name:?}")), now());

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -30,6 +30,8 @@ pub struct Database {
     folder: PathBuf,
     cache: Cache,
     write_buffers: WriteBufferManager,
+    /// Whether files are rewritten in the background, which takes space before it gives some back.
+    rewrites: AtomicBool,
     current: RwLock<Arc<Generation>>,
     newest: Arc<AtomicU64>,
 }
@@ -66,6 +68,11 @@ fn generation_folder(folder: &Path, number: u64) -> PathBuf {
 impl Database {
     /// Opens the current generation in `folder`, making the first one if there is none, and removes leftovers of others.
     pub fn open(folder: &Path) -> io::Result<Self> {
+        Self::open_rewriting(folder, true)
+    }
+
+    /// The same, and says whether files may be rewritten from the beginning on.
+    pub fn open_rewriting(folder: &Path, rewrites: bool) -> io::Result<Self> {
         let number = match std::fs::read_to_string(folder.join(CURRENT)) {
             Ok(text) => text.trim().parse().map_err(|_| {
                 io::Error::new(io::ErrorKind::InvalidData, "the file that names the state's folder holds no number")
@@ -80,9 +87,10 @@ impl Database {
         let cache = Cache::new_lru_cache(CACHE_BYTES);
         let write_buffers = WriteBufferManager::new_write_buffer_manager(WRITE_BUFFER_BYTES, false);
         let newest = Arc::new(AtomicU64::new(number));
-        let generation = open_generation(folder, number, &cache, &write_buffers, &newest)?;
+        let generation = open_generation(folder, number, &cache, &write_buffers, &newest, rewrites)?;
         let current = RwLock::new(Arc::new(generation));
-        Ok(Self { folder: folder.into(), cache, write_buffers, current, newest })
+        let rewrites = AtomicBool::new(rewrites);
+        Ok(Self { folder: folder.into(), cache, write_buffers, rewrites, current, newest })
     }
 
     /// Whether there has never been a state in `folder`.
@@ -163,6 +171,21 @@ impl Database {
         Ok((all, live.min(all)))
     }
 
+    /// Says whether files may be rewritten in the background from now on.
+    pub fn let_rewrite(&self, rewrites: bool) -> io::Result<()> {
+        if self.rewrites.swap(rewrites, Ordering::AcqRel) == rewrites {
+            return Ok(());
+        }
+        let generation = self.generation();
+        let disabled = if rewrites { "false" } else { "true" };
+        for space in Space::ALL {
+            let family = generation.family(space)?;
+            let changed = generation.db.set_options_cf(family, &[("disable_auto_compactions", disabled)]);
+            changed.map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
     /// Rewrites files so that space nobody uses is given back; reads and writes go on meanwhile.
     pub fn reclaim(&self) -> io::Result<()> {
         let generation = self.generation();
@@ -186,7 +209,14 @@ impl Database {
         let number = current.number + 1;
         let target = generation_folder(&self.folder, number);
         std::fs::rename(source, &target)?;
-        let generation = open_generation(&self.folder, number, &self.cache, &self.write_buffers, &self.newest)?;
+        let generation = open_generation(
+            &self.folder,
+            number,
+            &self.cache,
+            &self.write_buffers,
+            &self.newest,
+            self.rewrites.load(Ordering::Acquire),
+        )?;
         durable::write(&self.folder.join(CURRENT), number.to_string().as_bytes(), 0o600)?;
         self.newest.store(number, Ordering::Release);
         *current = Arc::new(generation);
@@ -218,6 +248,7 @@ fn open_generation(
     cache: &Cache,
     write_buffers: &WriteBufferManager,
     newest: &Arc<AtomicU64>,
+    rewrites: bool,
 ) -> io::Result<Generation> {
     let path = generation_folder(folder, number);
     let mut options = Options::default();
@@ -225,6 +256,7 @@ fn open_generation(
     options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
     options.set_atomic_flush(true);
+    options.set_disable_auto_compactions(!rewrites);
     options.set_write_buffer_manager(write_buffers);
     options.set_max_open_files(256);
     options.set_keep_log_file_num(2);

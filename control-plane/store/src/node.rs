@@ -202,6 +202,8 @@ impl Node {
             .map_err(starting(format!("set the mode of {}", config.data_dir.display())))?;
         let room = Room::new(&member);
         room.before_opening().map_err(starting(format!("look for room in {}", member.display())))?;
+        // On a full disk files are left as they are: rewriting them would take what is left of it.
+        let has_room = room.left().map_err(starting(format!("look for room in {}", member.display())))? > 0;
 
         let log_folder = member.join("raft");
         let log = Log::open(&log_folder, poison.clone(), Arc::clone(&metrics))
@@ -219,8 +221,10 @@ impl Node {
             let missing = format!("the beginning of the log in {} is gone, and so is the state", log_folder.display());
             return Err(starting("open the state")(io::Error::other(missing)));
         }
-        let database =
-            Arc::new(Database::open(&member).map_err(starting(format!("open the state in {}", member.display())))?);
+        let database = Arc::new(
+            Database::open_rewriting(&member, has_room)
+                .map_err(starting(format!("open the state in {}", member.display())))?,
+        );
         let state = database.read(State::load).map_err(starting("read where the state stands"))?;
         let alarms = Arc::new(Alarms::new(identity.member_id));
         database.read(|view| alarms.load(view)).map_err(starting("read the alarms"))?;

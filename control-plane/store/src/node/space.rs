@@ -17,6 +17,8 @@ use crate::room::Room;
 /// Bytes of entries that the log may hold; then it is purged to half of that. Entries are also purged by their number
 /// (`--snapshot-count`), but large ones would fill the disk long before. A member that was away for longer gets a snapshot.
 const MAX_LOG_BYTES: u64 = 128 << 20;
+/// Files are rewritten in the background only while so much room is left, or as much as the state takes.
+const REWRITE_ROOM: u64 = 256 << 20;
 /// How often the size of the state and the room on the disk are measured.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
@@ -26,22 +28,32 @@ impl Node {
     pub(super) async fn watch_space(self: Arc<Self>, room: Room) {
         let mut tick = tokio::time::interval(MEASURE_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut reclaimed = None;
+        let mut reclaimed = self.compactor.progress();
         loop {
             tick.tick().await;
             if let Err(error) = room.keep_reserve() {
                 tracing::debug!(%error, "no reserve could be made");
             }
-            match self.database.size().and_then(|(_, in_use)| Ok((in_use, room.left()?))) {
-                Ok((in_use, left)) => self.alarms.measured(in_use, left),
-                Err(error) => tracing::warn!(%error, "the size of the state could not be measured"),
+            let (in_use, left) = match self.database.size().and_then(|(_, in_use)| Ok((in_use, room.left()?))) {
+                Ok(measured) => measured,
+                Err(error) => {
+                    tracing::warn!(%error, "the size of the state could not be measured");
+                    continue;
+                }
+            };
+            self.alarms.measured(in_use, left);
+            // Whoever rewrites files has both on the disk for a while.
+            let has_room = left > in_use.min(REWRITE_ROOM);
+            if let Err(error) = self.database.let_rewrite(has_room) {
+                tracing::warn!(%error, "the rewriting of files could not be switched");
             }
             if self.shorten_log().await.is_err() {
                 return;
             }
+            self.reclaim_log().await;
             // What was compacted is still in files, of which RocksDB rewrites few as long as nothing is written.
-            if self.alarms.own_no_space() && reclaimed != Some(self.compactor.progress()) {
-                reclaimed = Some(self.compactor.progress());
+            if self.alarms.own_no_space() && has_room && reclaimed != self.compactor.progress() {
+                reclaimed = self.compactor.progress();
                 self.reclaim().await;
             }
             if self.alarms.has_space_again(self.config.quota)
@@ -58,6 +70,15 @@ impl Node {
         let Some(upto) = self.log.excess(MAX_LOG_BYTES) else { return Ok(()) };
         self.raft.trigger().snapshot().await?;
         self.raft.trigger().purge_log(upto).await
+    }
+
+    /// Gives what was purged back to the disk, when it is much.
+    async fn reclaim_log(&self) {
+        let log = self.log.clone();
+        let reclaimed = tokio::task::spawn_blocking(move || log.reclaim(MAX_LOG_BYTES / 2)).await;
+        if let Err(error) = reclaimed.map_err(io::Error::other).and_then(|result| result) {
+            tracing::warn!(%error, "purged entries of the log still take space");
+        }
     }
 
     /// Gives space that nobody uses back to the disk.

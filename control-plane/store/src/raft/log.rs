@@ -235,6 +235,24 @@ impl Log {
         self.shared.memory().extent.excess(limit)
     }
 
+    /// Gives what was purged back to the disk once it is `bytes` or more: removed entries stay in files, of which RocksDB
+    /// rewrites none as long as little is written. Takes time; appending goes on meanwhile.
+    pub fn reclaim(&self, bytes: u64) -> io::Result<()> {
+        let upto = {
+            let mut memory = self.shared.memory();
+            let Some(purged) = memory.purged else { return Ok(()) };
+            if !memory.extent.take_purged(bytes) {
+                return Ok(());
+            }
+            purged.index + 1
+        };
+        let family = self.shared.family(LOG)?;
+        // The record of the removal, too: as long as it is in memory only, no file knows of it.
+        self.shared.db.flush_cf(family).map_err(io::Error::other)?;
+        self.shared.db.compact_range_cf(family, None::<&[u8]>, Some(upto.to_be_bytes()));
+        Ok(())
+    }
+
     /// Queues a write and waits until it is durable.
     async fn write(&self, job: impl FnOnce(writer::Done) -> Job) -> io::Result<()> {
         self.shared.poison.check()?;

@@ -18,12 +18,14 @@ struct Group {
 pub(super) struct Extent {
     groups: VecDeque<Group>,
     bytes: u64,
+    /// Bytes that were removed and may still be on the disk.
+    purged: u64,
 }
 
 impl Extent {
     /// A log that was found with entries up to `last`, which take about `bytes`.
     pub(super) fn found(last: u64, bytes: u64) -> Self {
-        Self { groups: VecDeque::from([Group { last, bytes }]), bytes }
+        Self { groups: VecDeque::from([Group { last, bytes }]), bytes, purged: 0 }
     }
 
     /// An entry was appended.
@@ -54,7 +56,17 @@ impl Extent {
     pub(super) fn purge(&mut self, next: u64) {
         while let Some(group) = self.groups.pop_front_if(|group| group.last < next) {
             self.bytes -= group.bytes;
+            self.purged += group.bytes;
         }
+    }
+
+    /// Whether so many bytes were removed since this was last true.
+    pub(super) fn take_purged(&mut self, bytes: u64) -> bool {
+        let enough = self.purged >= bytes;
+        if enough {
+            self.purged = 0;
+        }
+        enough
     }
 
     /// The last entry that must go for the log to hold half of `limit`; `None` when it holds no more than `limit`.
@@ -99,6 +111,8 @@ mod tests {
         assert_eq!(extent.excess(8 * GROUP_BYTES), Some(24), "four of ten mebibytes are left");
         extent.purge(25);
         assert_eq!(extent.bytes, 4 * GROUP_BYTES);
+        assert!(!extent.take_purged(7 * GROUP_BYTES) && extent.take_purged(6 * GROUP_BYTES));
+        assert!(!extent.take_purged(GROUP_BYTES), "they are counted once");
         assert_eq!(extent.excess(8 * GROUP_BYTES), None);
         assert_eq!(extent.excess(0), Some(40));
     }
