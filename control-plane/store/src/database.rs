@@ -16,6 +16,7 @@ use store_core::compaction::Step;
 use store_core::overlay::Write;
 use store_core::{Cursor, Fault, Space, View};
 
+use crate::closing::Open;
 use crate::folder;
 
 /// Blocks read from files, their indexes and filters.
@@ -42,6 +43,7 @@ pub struct Generation {
     number: u64,
     /// Dropped after the database is closed.
     _leftover: Leftover,
+    _open: Open,
 }
 
 /// The folder of a generation, which goes with it once another one counts.
@@ -273,7 +275,8 @@ fn open_generation(
     let unused = (rocksdb::DEFAULT_COLUMN_FAMILY_NAME, options.clone());
     let families = families.chain([unused]).map(|(name, options)| ColumnFamilyDescriptor::new(name, options));
     let db = DB::open_cf_descriptors(&options, &path, families).map_err(io::Error::other)?;
-    Ok(Generation { db, number, _leftover: Leftover { folder: path, number, newest: Arc::clone(newest) } })
+    let leftover = Leftover { folder: path, number, newest: Arc::clone(newest) };
+    Ok(Generation { db, number, _leftover: leftover, _open: Open::new() })
 }
 
 fn table_options(cache: &Cache) -> BlockBasedOptions {

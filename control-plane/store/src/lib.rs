@@ -10,6 +10,7 @@
 pub mod access;
 pub mod alarms;
 pub mod auto_compaction;
+pub mod closing;
 pub mod compactor;
 pub mod config;
 pub mod database;
@@ -35,6 +36,7 @@ pub mod watches;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chain::Chain;
 use clap::Parser;
@@ -54,6 +56,9 @@ use serve::Front;
 pub const VERSION: &str = "3.7.1";
 /// The version of etcd whose storage has the same abilities.
 pub const STORAGE_VERSION: &str = "3.7.0";
+
+/// How long the databases may take to close. What was acknowledged is on disk long before.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// What a wrong command line ends with.
 const USAGE: u8 = 2;
@@ -91,7 +96,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(serve_until_stopped(config)) {
+    let outcome = runtime.block_on(serve_until_stopped(config));
+    // Tasks and threads let go of the databases, each in its own time.
+    drop(runtime);
+    if !closing::wait(CLOSING) {
+        tracing::warn!("the databases are not closed yet");
+    }
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{}", Chain(&*error));

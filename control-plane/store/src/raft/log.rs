@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::codec;
 use super::{Entry, LogId, Types, Vote};
+use crate::closing::Open;
 use crate::folder;
 use crate::metrics::Metrics;
 use crate::peers::BATCH_BYTES;
@@ -58,6 +59,8 @@ struct Shared {
     memory: Mutex<Memory>,
     poison: Poison,
     metrics: Arc<Metrics>,
+    /// Behind the database: it is closed first.
+    _open: Open,
 }
 
 /// What is known without asking the disk.
@@ -168,7 +171,7 @@ impl Log {
         let families = families.map(|(name, size)| ColumnFamilyDescriptor::new(name, family_options(&options, size)));
         let db = DB::open_cf_descriptors(&options, folder, families).map_err(io::Error::other)?;
         let memory = Memory::default();
-        let shared = Shared { db, memory: Mutex::new(memory), poison, metrics };
+        let shared = Shared { db, memory: Mutex::new(memory), poison, metrics, _open: Open::new() };
         let vote = shared.meta(VOTE)?.map(|bytes| codec::decode_vote(&bytes)).transpose()?;
         let purged = shared.meta(PURGED)?.map(|bytes| codec::decode_log_id(&bytes)).transpose()?;
         let last = {
