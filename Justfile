@@ -37,6 +37,10 @@ orlopctl *arguments:
 test *options: check image references
     cargo nextest run --release --workspace {{ options }}
 
+# Simulate the store while everything fails: --seed N, or a campaign of --hours H (--members 3 or 5, --minutes of each seed)
+sim *options:
+    cargo run --release --package tests-sim -- {{ options }}
+
 # The gate: format, lints, licences and sources of dependencies. Writes nothing.
 check:
     cargo fmt --all --check
@@ -56,13 +60,16 @@ build:
 image *options: build
     {{ programs }}/image all --out {{ image }} {{ options }}
 
-# The kubectl and the etcd that the suites are written for, where `./just` looks for programs first
+# The kubectl and the etcds that the suites are written for, where `./just` looks for programs first
 [private]
 references: build
-    {{ programs }}/image tool kubectl usr/bin/kubectl --into "${ORLOP_CACHE:?run ./just}/tools/bin"
-    {{ programs }}/image tool etcd-server usr/bin/etcd --into "${ORLOP_CACHE:?run ./just}/tools/bin"
-    {{ programs }}/image tool etcd-client usr/bin/etcdctl --into "${ORLOP_CACHE:?run ./just}/tools/bin"
-    {{ programs }}/image tool etcd-server usr/bin/etcdutl --into "${ORLOP_CACHE:?run ./just}/tools/bin"
+    @into="${ORLOP_CACHE:?run ./just}/tools/bin"; tool={{ programs }}/image; \
+        $tool tool kubectl usr/bin/kubectl --into "$into"; \
+        $tool tool etcd-server usr/bin/etcd --into "$into"; \
+        $tool tool etcd-server usr/bin/etcdutl --into "$into"; \
+        $tool tool etcd-client usr/bin/etcdctl --into "$into"; \
+        $tool tool etcd-server/bookworm usr/bin/etcd --into "$into" --named etcd-3.4; \
+        $tool tool etcd-client/bookworm usr/bin/etcdctl --into "$into" --named etcdctl-3.4
 
 # The kernel alone (cached by its sources, configuration and compiler)
 kernel *options:
@@ -72,7 +79,19 @@ kernel *options:
 # Measure: `bench boot`, `bench size` or `bench store`
 bench what *options: build
     @case {{ what }} in boot | size) {{ again }} image ;; esac
-    {{ programs }}/bench-{{ what }} {{ options }}
+    ORLOP_BIN_DIR={{ programs }} {{ programs }}/bench-{{ what }} {{ options }}
+
+# Crash the store at writes of its disk for so many seconds each, from a seed
+crash seconds="600" seed="1":
+    ORLOP_CRASH_SECONDS={{ seconds }} ORLOP_CRASH_SEED={{ seed }} cargo nextest run --release --package store --package tests-store \
+        --run-ignored all --no-capture --config-file .config/nextest.toml --profile long -E 'binary(crash) & test(any_write)'
+
+# Feed one decoder of foreign bytes (`fuzz/targets/`) for so many seconds; what it finds is left in out/fuzz
+fuzz target seconds="120" *options:
+    mkdir -p out/fuzz/{{ target }}
+    RUSTFLAGS="-C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=4 -C llvm-args=-sanitizer-coverage-inline-8bit-counters -C llvm-args=-sanitizer-coverage-pc-table -C target-cpu=x86-64-v2 -L native=$ROCKSDB_LIB_DIR --cfg fuzzing" \
+        cargo run --release --manifest-path fuzz/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}/fuzz" --bin {{ target }} -- \
+        out/fuzz/{{ target }} -artifact_prefix=out/fuzz/{{ target }}. -max_total_time={{ seconds }} {{ options }}
 
 # What starts and stops machines
 [private]

@@ -11,6 +11,7 @@
 mod apt;
 mod lock;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ pub(crate) enum ArtefactError {
     Tampered { name: String, version: String, wanted: Digest, found: Digest },
     #[error("keep {path} in the cache")]
     Keep { path: PathBuf, source: io::Error },
+    #[error("there is no {program} in the package {package}")]
+    NoProgram { package: String, program: PathBuf },
     #[error("unpack {name}")]
     Unpack { name: String, source: CommandError },
     #[error(transparent)]
@@ -58,14 +61,13 @@ impl Artefacts {
         &self.lock
     }
 
-    /// The pinned artefact of that name.
+    /// The pinned artefact of that name, which may be `name/suite`.
     pub(crate) fn pinned(&self, name: &str) -> Result<&Artefact, ArtefactError> {
-        let found = self.lock.artefacts.iter().find(|artefact| artefact.name == name);
-        found.ok_or_else(|| ArtefactError::Unknown { name: name.to_owned() })
+        self.lock.find(name).ok_or_else(|| ArtefactError::Unknown { name: name.to_owned() })
     }
 
     /// Fetches every named artefact that the cache does not hold. With all of them there, no network is used.
-    pub(crate) fn fetch(&self, names: &[&str]) -> Result<(), ArtefactError> {
+    pub(crate) fn fetch(&self, names: &[impl AsRef<str>]) -> Result<(), ArtefactError> {
         if self.missing(names)?.is_empty() {
             return Ok(());
         }
@@ -82,10 +84,10 @@ impl Artefacts {
         fetched
     }
 
-    fn missing(&self, names: &[&str]) -> Result<Vec<&Artefact>, ArtefactError> {
+    fn missing(&self, names: &[impl AsRef<str>]) -> Result<Vec<&Artefact>, ArtefactError> {
         let mut missing = Vec::new();
         for name in names {
-            let artefact = self.pinned(name)?;
+            let artefact = self.pinned(name.as_ref())?;
             if !self.path(artefact)?.exists() {
                 missing.push(artefact);
             }
@@ -126,18 +128,29 @@ impl Artefacts {
     }
 
     /// Puts one program of a package into `folder`, replacing another version of it. The name is there or not there at all.
-    pub(crate) fn tool(&self, package: &str, program: &Path, folder: &Path) -> Result<PathBuf, ArtefactError> {
+    pub(crate) fn tool(
+        &self,
+        package: &str,
+        program: &Path,
+        folder: &Path,
+        named: Option<&OsStr>,
+    ) -> Result<PathBuf, ArtefactError> {
         let keep = |path: &Path| {
             let path = path.to_owned();
             |source| ArtefactError::Keep { path, source }
         };
-        let name = program.file_name().unwrap_or(program.as_os_str());
+        let name = named.or(program.file_name()).unwrap_or(program.as_os_str());
         let path = folder.join(name);
-        let scratch = folder.join(format!(".{package}.{}", std::process::id()));
+        let scratch = folder.join(format!(".{}.{}", package.replace('/', "."), std::process::id()));
         fs::create_dir_all(&scratch).map_err(keep(&scratch))?;
-        let placed = self
-            .unpack(&[package], &scratch)
-            .and_then(|()| fs::rename(scratch.join(program), &path).map_err(keep(&path)));
+        let inside = scratch.join(program);
+        let placed = self.unpack(&[package], &scratch).and_then(|()| {
+            if inside.exists() {
+                fs::rename(&inside, &path).map_err(keep(&path))
+            } else {
+                Err(ArtefactError::NoProgram { package: package.to_owned(), program: program.to_owned() })
+            }
+        });
         fs::remove_dir_all(&scratch).map_err(keep(&scratch))?;
         placed.map(|()| path)
     }

@@ -80,12 +80,13 @@ fn run(options: &Options) -> Result<(), Failure> {
     };
     match &options.command {
         Command::Artefacts { update: false } => {
-            let names: Vec<&str> = artefacts.lock().artefacts.iter().map(|artefact| artefact.name.as_str()).collect();
+            let pinned = artefacts.lock().artefacts.iter();
+            let names: Vec<_> = pinned.map(|artefact| format!("{}/{}", artefact.name, artefact.suite)).collect();
             artefacts.fetch(&names)?;
             println!("all {} artefacts are in the cache", names.len());
         }
-        Command::Tool { package, program, into } => {
-            println!("{}", artefacts.tool(package, program, into)?.display());
+        Command::Tool { package, program, into, named } => {
+            println!("{}", artefacts.tool(package, program, into, named.as_deref())?.display());
         }
         Command::Artefacts { update: true } => {
             let newest = artefacts.newest()?;

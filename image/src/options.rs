@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -27,13 +28,16 @@ pub(crate) enum Command {
     },
     /// Put a program out of a pinned package into a folder, for the tests to run.
     Tool {
-        /// The package, as the lock file names it.
+        /// The package, as the lock file names it; `package/suite` where several suites have it.
         package: String,
         /// The program's path inside the package.
         program: PathBuf,
         /// Where it goes.
         #[arg(long)]
         into: PathBuf,
+        /// What it is called there; otherwise what the package calls it.
+        #[arg(long)]
+        named: Option<OsString>,
     },
     /// Compile the kernel, once per machine, and say where it is.
     Kernel {

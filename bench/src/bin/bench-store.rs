@@ -17,6 +17,9 @@ struct Options {
     /// How often each server is started and measured.
     #[arg(long, default_value_t = 2)]
     rounds: usize,
+    /// How many members each cluster has.
+    #[arg(long, default_value_t = 1)]
+    members: usize,
     /// How long each load lasts, in seconds.
     #[arg(long, default_value_t = 4)]
     seconds: u64,
@@ -112,8 +115,8 @@ async fn measure(
     upkeep: &mut Upkeep,
 ) {
     let period = Duration::from_secs(options.seconds);
-    let subject = Subject::start(kind).await;
-    upkeep.idle = upkeep.idle.max(subject.memory().0);
+    let subject = Subject::start(kind, options.members).await;
+    upkeep.idle = upkeep.idle.max(subject.memory());
     load::fill(&subject, 0, 256).await;
     for (planned, outcome) in plan.iter().zip(outcomes) {
         eprintln!("{kind:?}: {}", planned.name);
@@ -126,17 +129,17 @@ async fn measure(
             None => found,
         });
     }
-    upkeep.peak = upkeep.peak.max(subject.memory().0);
+    upkeep.peak = upkeep.peak.max(subject.memory());
     drop(subject);
     if options.large == 0 {
         return;
     }
     eprintln!("{kind:?}: {} keys of a kilobyte", options.large);
-    let mut subject = Subject::start(kind).await;
+    let mut subject = Subject::start(kind, options.members).await;
     load::fill(&subject, options.large, 1024).await;
     // Half of it is history, which compaction and defragmentation then remove.
     load::fill(&subject, options.large / 2, 1024).await;
-    upkeep.large_peak = upkeep.large_peak.max(subject.memory().0);
+    upkeep.large_peak = upkeep.large_peak.max(subject.memory());
     upkeep.stall = upkeep.stall.max(load::longest_stall(&subject).await.longest);
     let killed = Instant::now();
     subject.restart().await;

@@ -9,13 +9,14 @@ pub mod options;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use rand::distr::{Alphanumeric, SampleString};
 use store_core::Refusal;
 use store_core::auth::tokens::{TokenChange, Tokens};
 use store_core::auth::{Caller, Standing};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tonic::Request;
 
 use crate::node::Node;

@@ -1,6 +1,8 @@
 //! Alarms, the quota and the room on the disk: what writes are refused for.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{AlarmType, RequestOp, TxnRequest};
@@ -22,7 +24,8 @@ pub struct Alarms {
     member: u64,
     no_space: AtomicBool,
     own_no_space: AtomicBool,
-    corrupt: AtomicBool,
+    /// Members whose state is not to be trusted; 0 is everybody's.
+    corrupt: Mutex<BTreeSet<u64>>,
     used: AtomicU64,
     /// Bytes that may still be written to the disk.
     room: AtomicU64,
@@ -35,7 +38,7 @@ impl Alarms {
             member,
             no_space: AtomicBool::default(),
             own_no_space: AtomicBool::default(),
-            corrupt: AtomicBool::default(),
+            corrupt: Mutex::default(),
             used: AtomicU64::default(),
             room: AtomicU64::new(u64::MAX),
         }
@@ -47,7 +50,8 @@ impl Alarms {
         let has = |alarm: AlarmType| raised.iter().any(|(_, one)| *one == alarm as i32);
         self.no_space.store(has(AlarmType::Nospace), Ordering::Release);
         self.own_no_space.store(raised.contains(&(self.member, AlarmType::Nospace as i32)), Ordering::Release);
-        self.corrupt.store(has(AlarmType::Corrupt), Ordering::Release);
+        let corrupt = raised.iter().filter(|(_, alarm)| *alarm == AlarmType::Corrupt as i32);
+        *self.corrupt_members() = corrupt.map(|(member, _)| *member).collect();
         Ok(())
     }
 
@@ -75,14 +79,23 @@ impl Alarms {
         self.no_space.load(Ordering::Acquire)
     }
 
-    /// Whether CORRUPT is raised.
-    pub fn corrupt(&self) -> bool {
-        self.corrupt.load(Ordering::Acquire)
+    fn corrupt_members(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.corrupt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether CORRUPT is raised for a member.
+    pub fn is_corrupt(&self, member: u64) -> bool {
+        self.corrupt_members().contains(&member)
+    }
+
+    /// Whether CORRUPT is raised for this member, or for nobody in particular.
+    pub fn own_corrupt(&self) -> bool {
+        self.is_corrupt(self.member) || self.is_corrupt(0)
     }
 
     /// Refuses everything about keys while the data cannot be trusted.
     pub fn check_corrupt(&self) -> Result<(), Refusal> {
-        if self.corrupt() { Err(Refusal::Corrupt) } else { Ok(()) }
+        if self.own_corrupt() { Err(Refusal::Corrupt) } else { Ok(()) }
     }
 
     /// Refuses a write of `cost` bytes when there is no space; `Ok(false)` when it does not fit into the quota or onto the
@@ -156,7 +169,7 @@ mod tests {
         alarms.no_space.store(true, Ordering::Release);
         assert_eq!(alarms.check_space(0, Some(1)), Ok(true));
         assert_eq!(alarms.check_space(1, None), Err(Refusal::NoSpace));
-        alarms.corrupt.store(true, Ordering::Release);
+        alarms.corrupt_members().insert(1);
         assert_eq!(alarms.check_space(0, None), Err(Refusal::Corrupt));
     }
 

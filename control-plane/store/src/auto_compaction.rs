@@ -1,13 +1,14 @@
 //! Compacts without being asked, as `--auto-compaction-retention` wants it. Only the leader does.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proto::etcdserverpb::CompactionRequest;
 use proto::store::command::Op;
 use store_core::Refusal;
 use store_core::auth::{Caller, ROOT};
 use store_core::auto_compaction::{Plan, Policy};
+use tokio::time::Instant;
 
 use crate::node::Node;
 

@@ -66,9 +66,8 @@ fn run(
 ) -> io::Result<()> {
     loop {
         let target = *targets.borrow_and_update();
-        while let Some(step) = database.read(|view| compaction::step(view, target, STEP)).map_err(io::Error::other)? {
-            database.remove(&step)?;
-            if step.finished {
+        while let Some(finished) = database.compact(|view| compaction::step(view, target, STEP))? {
+            if finished {
                 break;
             }
             std::thread::sleep(REST);

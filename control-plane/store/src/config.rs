@@ -11,6 +11,7 @@ use store_core::watch::hub::Limits;
 
 use crate::access::Settings;
 use crate::access::options::TokenKind;
+use crate::backup;
 use crate::flags::Flags;
 use crate::peers::address::PeerAddress;
 use crate::snapshot::schedule::Schedule;
@@ -63,6 +64,17 @@ pub enum Beginning {
     Existing,
 }
 
+/// How damage is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Integrity {
+    /// Whether a member that starts compares its state with the others' first.
+    pub compare_first: bool,
+    /// How often the leader compares the states of all members.
+    pub compare_every: Option<Duration>,
+    /// How often a member reads its whole state again.
+    pub scrub_every: Option<Duration>,
+}
+
 /// What a member runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -86,6 +98,8 @@ pub struct Config {
     pub plan: Plan,
     /// What to do without data.
     pub beginning: Beginning,
+    /// Whether it goes on alone, whoever else is in its cluster.
+    pub alone: bool,
     /// Whether changes of members that could cost the quorum are refused.
     pub strict_reconfig_check: bool,
     /// TLS for clients; there whenever a client URL is https.
@@ -106,6 +120,10 @@ pub struct Config {
     pub progress_every: Duration,
     /// Snapshots from time to time.
     pub snapshots: Option<Schedule>,
+    /// A continuous backup.
+    pub backup: Option<backup::options::Plan>,
+    /// How damage is looked for.
+    pub integrity: Integrity,
     /// How clients are known.
     pub access: Settings,
     /// What is kept when compacting without being asked; `None` = only who asks compacts.
@@ -233,9 +251,19 @@ impl Config {
             interval("grpc-keepalive-interval", &flags.grpc_keepalive_interval),
             interval("grpc-keepalive-timeout", &flags.grpc_keepalive_timeout),
         );
+        let compare_every = interval("compact-hash-check-time", &flags.integrity.compact_hash_check_time);
         if flags.max_concurrent_streams == 0 {
             wrong("max-concurrent-streams", "must not be 0".to_owned());
         }
+        let scrub_every = duration(&flags.integrity.corrupt_check_time).unwrap_or_else(|problem| {
+            wrong("corrupt-check-time", problem);
+            Duration::ZERO
+        });
+        let integrity = Integrity {
+            compare_first: flags.integrity.initial_corrupt_check,
+            compare_every: flags.integrity.compact_hash_check_enabled.then_some(compare_every),
+            scrub_every: (!scrub_every.is_zero()).then_some(scrub_every),
+        };
         let access = Settings {
             tokens,
             ttl: Duration::from_secs(flags.auth_token_ttl),
@@ -261,6 +289,7 @@ impl Config {
                 verify: flags.snapshots.snapshot_verify,
             }
         });
+        let backup = flags.backup.check(duration, &mut wrong);
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -277,7 +306,8 @@ impl Config {
             peer_tls,
             plan: Plan::new(flags.initial_cluster_token, members),
             beginning,
-            strict_reconfig_check: flags.strict_reconfig_check,
+            alone: flags.membership.force_new_cluster,
+            strict_reconfig_check: flags.membership.strict_reconfig_check,
             tls,
             quota: match flags.quota_backend_bytes {
                 0 => Some(DEFAULT_QUOTA.unsigned_abs()),
@@ -291,6 +321,8 @@ impl Config {
             snapshot_count: flags.snapshot_count,
             progress_every: progress_every.max(Duration::from_millis(100)),
             snapshots,
+            backup,
+            integrity,
             access,
             auto_compaction,
             max_concurrent_streams: flags.max_concurrent_streams,

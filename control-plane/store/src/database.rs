@@ -131,17 +131,22 @@ impl Database {
         generation.db.write_without_wal(batch).map_err(io::Error::other)
     }
 
-    /// Removes what a step of compaction found, and notes how far it came.
-    pub fn remove(&self, step: &Step) -> io::Result<()> {
+    /// Plans a step of compaction, removes what it found and notes how far it came; whether there was anything left to do,
+    /// and whether there still is. A state that is replaced meanwhile is left alone.
+    pub fn compact(&self, plan: impl FnOnce(&dyn View) -> Result<Option<Step>, Fault>) -> io::Result<Option<bool>> {
         let generation = self.generation();
+        let planned = plan(&Moment { db: &generation.db, snapshot: generation.db.snapshot() });
+        let Some(step) = planned.map_err(io::Error::other)? else { return Ok(None) };
         let mut batch = WriteBatch::default();
         for (space, key) in &step.removals {
             // Written once and removed once: a single deletion, which cancels out early.
             batch.single_delete_cf(generation.family(*space)?, key);
         }
-        let (key, value) = step.record();
-        batch.put_cf(generation.family(Space::Meta)?, key, value);
-        generation.db.write_without_wal(batch).map_err(io::Error::other)
+        for (key, value) in step.records() {
+            batch.put_cf(generation.family(Space::Meta)?, key, value);
+        }
+        generation.db.write_without_wal(batch).map_err(io::Error::other)?;
+        Ok(Some(step.finished))
     }
 
     /// Everything written before is on disk on return.
@@ -211,6 +216,7 @@ impl Database {
         let number = current.number + 1;
         let target = generation_folder(&self.folder, number);
         std::fs::rename(source, &target)?;
+        std::fs::File::open(&self.folder)?.sync_all()?;
         let generation = open_generation(
             &self.folder,
             number,
@@ -253,6 +259,7 @@ fn open_generation(
     rewrites: bool,
 ) -> io::Result<Generation> {
     let path = generation_folder(folder, number);
+    durable::folder(&path)?;
     let mut options = Options::default();
     options.create_if_missing(folder::is_new(&path)?);
     options.create_missing_column_families(true);

@@ -15,7 +15,8 @@ macro_rules! switch {
 /// An etcd-compatible store: the v3 API on a replicated log.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "store", version = crate::VERSION, disable_version_flag = false, args_override_self = true,
-          after_help = "Beside serving: store snapshot restore|status|verify (see store snapshot --help)")]
+          after_help = "Beside serving: store snapshot save|restore|status|verify and store backup list|status|restore|verify \
+                        (see --help of each)")]
 pub struct Flags {
     /// The name of this member, for people.
     #[arg(long, env = "ETCD_NAME", default_value = "default")]
@@ -44,10 +45,9 @@ pub struct Flags {
     /// Tells clusters apart that are founded on the same addresses.
     #[arg(long, env = "ETCD_INITIAL_CLUSTER_TOKEN", default_value = "etcd-cluster")]
     pub initial_cluster_token: String,
-    /// Whether changes of members that could cost the quorum are refused.
-    #[arg(long, env = "ETCD_STRICT_RECONFIG_CHECK", value_parser = switch!(), num_args = 0..=1, require_equals = true,
-          default_value = "true", default_missing_value = "true", action = ArgAction::Set)]
-    pub strict_reconfig_check: bool,
+    /// Who may be a member.
+    #[command(flatten)]
+    pub membership: MembershipFlags,
     /// The certificate shown to clients.
     #[arg(long, env = "ETCD_CERT_FILE")]
     pub cert_file: Option<PathBuf>,
@@ -98,6 +98,12 @@ pub struct Flags {
     /// Snapshots from time to time.
     #[command(flatten)]
     pub snapshots: SnapshotFlags,
+    /// A continuous backup.
+    #[command(flatten)]
+    pub backup: crate::backup::options::BackupFlags,
+    /// How members' states are compared.
+    #[command(flatten)]
+    pub integrity: IntegrityFlags,
     /// How long an idle watcher waits until it is told of progress, as Go writes durations.
     #[arg(
         long,
@@ -150,6 +156,45 @@ pub struct Flags {
     /// Accepted for etcd's sake: logs go to standard error.
     #[arg(long, env = "ETCD_LOG_OUTPUTS", value_delimiter = ',', hide = true)]
     pub log_outputs: Vec<String>,
+}
+
+/// Changes of members, and the last of them.
+#[derive(Debug, Clone, clap::Args)]
+pub struct MembershipFlags {
+    /// Goes on alone with the data that is there: for the last member of a cluster whose others are lost for ever.
+    #[arg(long, env = "ETCD_FORCE_NEW_CLUSTER", value_parser = switch!(), num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", action = ArgAction::Set)]
+    pub force_new_cluster: bool,
+    /// Whether changes of members that could cost the quorum are refused.
+    #[arg(long, env = "ETCD_STRICT_RECONFIG_CHECK", value_parser = switch!(), num_args = 0..=1, require_equals = true,
+          default_value = "true", default_missing_value = "true", action = ArgAction::Set)]
+    pub strict_reconfig_check: bool,
+}
+
+/// Looking for damage, by etcd's names; cheaper here, and therefore on.
+#[derive(Debug, Clone, clap::Args)]
+pub struct IntegrityFlags {
+    /// Whether a member that starts compares its state with the others', and ends if most have another one.
+    #[arg(long, env = "ETCD_INITIAL_CORRUPT_CHECK", alias = "experimental-initial-corrupt-check",
+          value_parser = switch!(), num_args = 0..=1, require_equals = true,
+          default_value = "true", default_missing_value = "true", action = ArgAction::Set)]
+    pub initial_corrupt_check: bool,
+    /// Whether the leader compares the states of all members.
+    #[arg(long, env = "ETCD_COMPACT_HASH_CHECK_ENABLED", alias = "experimental-compact-hash-check-enabled",
+          value_parser = switch!(), num_args = 0..=1, require_equals = true,
+          default_value = "true", default_missing_value = "true", action = ArgAction::Set)]
+    pub compact_hash_check_enabled: bool,
+    /// How often it does, as Go writes durations.
+    #[arg(
+        long,
+        env = "ETCD_COMPACT_HASH_CHECK_TIME",
+        alias = "experimental-compact-hash-check-time",
+        default_value = "10s"
+    )]
+    pub compact_hash_check_time: String,
+    /// How often a member reads its whole state again, as Go writes durations; 0: never.
+    #[arg(long, env = "ETCD_CORRUPT_CHECK_TIME", alias = "experimental-corrupt-check-time", default_value = "1h")]
+    pub corrupt_check_time: String,
 }
 
 /// Snapshots that a member makes on its own; etcd has no such flags.

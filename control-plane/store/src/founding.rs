@@ -4,15 +4,17 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proto::peer::{Introduction, JoinAnswer, JoinRequest};
 use proto::store::Identity;
 use store_core::Refusal;
 use store_core::founding::Outcome;
+use tokio::time::Instant;
 
 use crate::config::{Beginning, Config};
-use crate::peers::links::{self, Client};
+use crate::host::Host;
+use crate::peers::links::{self, Client, Dialer};
 use crate::peers::service::Desk;
 use crate::peers::tls::PeerTls;
 use crate::raft::log::Log;
@@ -54,7 +56,7 @@ fn fresh() -> u64 {
 }
 
 /// Finds out who this member is. Waits for the others when they found a cluster together.
-pub async fn identify(config: &Config, log: &Log, desk: &Desk, tls: Option<&PeerTls>) -> Result<Identity, Error> {
+pub async fn identify(config: &Config, log: &Log, desk: &Desk, dialer: &Dialer) -> Result<Identity, Error> {
     let mut identity = log.identity()?.unwrap_or_default();
     let plan = bytes::Bytes::from(config.plan.bytes());
     let introduce = |identity: &Identity| {
@@ -75,7 +77,7 @@ pub async fn identify(config: &Config, log: &Log, desk: &Desk, tls: Option<&Peer
             identity.claim = fresh();
             log.set_identity(&identity)?;
         }
-        let answer = join(config, identity.claim, tls).await?;
+        let answer = join(config, identity.claim, dialer).await?;
         (identity.cluster_id, identity.member_id) = (answer.cluster_id, answer.member_id);
         log.set_identity(&identity)?;
         introduce(&identity);
@@ -99,7 +101,7 @@ pub async fn identify(config: &Config, log: &Log, desk: &Desk, tls: Option<&Peer
     if identity.cluster_id != 0 {
         return Ok(identity);
     }
-    let roster = settle(config, &identity, plan.clone(), tls).await?;
+    let roster = settle(config, &identity, plan.clone(), dialer).await?;
     identity.cluster_id = roster.cluster_id;
     identity.roster = Some(roster);
     log.set_identity(&identity)?;
@@ -117,7 +119,7 @@ async fn settle(
     config: &Config,
     identity: &Identity,
     plan: bytes::Bytes,
-    tls: Option<&PeerTls>,
+    dialer: &Dialer,
 ) -> Result<proto::store::Roster, Error> {
     let mut others: Vec<_> = config
         .plan
@@ -126,7 +128,7 @@ async fn settle(
         .filter(|(name, _)| *name != config.name)
         .map(|(name, urls)| {
             let addresses = urls.iter().filter_map(|url| url.parse().ok()).collect();
-            (name.clone(), links::stranger(addresses, tls.cloned(), config.election))
+            (name.clone(), links::stranger(addresses, dialer.clone(), config.election))
         })
         .collect();
     let mut said: Option<Instant> = None;
@@ -162,13 +164,13 @@ async fn settle(
 }
 
 /// Asks the members of a cluster for the place this one was given, until one answers.
-async fn join(config: &Config, claim: u64, tls: Option<&PeerTls>) -> Result<JoinAnswer, Error> {
+async fn join(config: &Config, claim: u64, dialer: &Dialer) -> Result<JoinAnswer, Error> {
     let mut said: Option<Instant> = None;
     loop {
         let mut problems = Vec::new();
         for (name, urls) in config.plan.members().iter().filter(|(name, _)| *name != config.name) {
             let addresses = urls.iter().filter_map(|url| url.parse().ok()).collect();
-            let mut client = links::stranger(addresses, tls.cloned(), config.election);
+            let mut client = links::stranger(addresses, dialer.clone(), config.election);
             let request = JoinRequest { peer_urls: config.peer_urls.clone(), claim };
             match tokio::time::timeout(config.request_timeout(), client.join(request)).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
@@ -209,4 +211,12 @@ pub struct PeerSide {
     pub desk: Arc<Desk>,
     /// How to speak to them; `None` = in the clear.
     pub tls: Option<PeerTls>,
+    /// What the member stands on.
+    pub host: Arc<dyn Host>,
+}
+
+impl PeerSide {
+    pub(crate) fn dialer(&self) -> Dialer {
+        Dialer { tls: self.tls.clone(), host: Arc::clone(&self.host) }
+    }
 }

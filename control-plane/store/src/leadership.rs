@@ -1,11 +1,12 @@
 //! Who leads, as this member may believe it now: a leader that was not heard of for the time of an election counts as none.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Instant as _, ServerState};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::raft::{Raft, Types, Vote};
 

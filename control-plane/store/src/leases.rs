@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proto::etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest};
 use proto::store::LeaseExpire;
@@ -12,6 +12,7 @@ use store_core::encoding::split_lease;
 use store_core::lease::{Lessor, Renewal};
 use store_core::record::LeaseRecord;
 use store_core::{Fault, LeaseId, Space, View};
+use tokio::time::Instant;
 
 use crate::node::Node;
 
@@ -137,14 +138,16 @@ pub async fn run(node: Arc<Node>) {
             let ids: Vec<_> = ends.iter().map(|id| id.0).collect();
             node.metrics.leases_expired.fetch_add(ids.len() as u64, Ordering::Relaxed);
             // Not done: the lessor names them again a little later.
-            if let Err(error) = node.propose(Op::LeaseExpire(LeaseExpire { ids })).await {
+            if let Err(error) = node.propose_as_leader(Op::LeaseExpire(LeaseExpire { ids })).await {
                 tracing::warn!(%error, "leases whose time is over could not be ended yet");
             }
         }
         if !notes.is_empty() {
             let checkpoints =
                 notes.iter().map(|(id, left)| LeaseCheckpoint { id: id.0, remaining_ttl: *left }).collect();
-            if let Err(error) = node.propose(Op::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints })).await {
+            if let Err(error) =
+                node.propose_as_leader(Op::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints })).await
+            {
                 tracing::warn!(%error, "remaining times of leases could not be written down");
             }
         }

@@ -3,22 +3,25 @@
 //! A write goes through [`node`] into the log ([`raft`]), is durable there, and is then applied to the [`database`] by the
 //! rules of [`store_core`]; watchers hear of it ([`watches`]) and the client is answered ([`grpc`]). Reads wait for a
 //! barrier and look at one moment of the database, which can be taken away as a
-//! [`snapshot`]. Members talk to each other through [`peers`]; who does not lead passes
+//! [`snapshot`]; the leader keeps a [`backup`] of the log elsewhere. Members talk to each other through [`peers`]; who does not lead passes
 //! writes on ([`forward`]). What the disk holds is known at every moment, or the member stops
 //! ([`poison`]).
 
 pub mod access;
 pub mod alarms;
 pub mod auto_compaction;
+pub mod backup;
 pub mod closing;
 pub mod compactor;
 pub mod config;
 pub mod database;
+pub mod fingerprints;
 pub mod flags;
 pub mod folder;
 pub mod forward;
 pub mod founding;
 pub mod grpc;
+pub mod host;
 pub mod leadership;
 pub mod leases;
 pub mod metrics;
@@ -31,6 +34,7 @@ pub mod reload;
 pub mod room;
 pub mod serve;
 pub mod snapshot;
+pub mod survivor;
 pub mod watches;
 
 use std::ffi::OsString;
@@ -46,6 +50,7 @@ use tokio::sync::watch;
 use config::Config;
 use flags::Flags;
 use founding::PeerSide;
+use host::System;
 use node::Node;
 use peers::reception;
 use peers::service::{Desk, REMOVED};
@@ -63,13 +68,17 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// What a wrong command line ends with.
 const USAGE: u8 = 2;
 
-/// Runs a member until it is told to stop or can no longer go on, or a command beside it: `store snapshot …`.
+/// Runs a member until it is told to stop or can no longer go on, or a command beside it: `store snapshot …`, `store backup …`.
 /// `args` begin with the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args: Vec<OsString> = args.into_iter().collect();
     if args.get(1).is_some_and(|word| word == "snapshot") {
         args.remove(1);
         return snapshot::command::run(args);
+    }
+    if args.get(1).is_some_and(|word| word == "backup") {
+        args.remove(1);
+        return backup::command::run(args);
     }
     let flags = match Flags::try_parse_from(args) {
         Ok(flags) => flags,
@@ -122,8 +131,11 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let tls = config.tls.clone().map(serve::open_tls).transpose()?;
-    let side =
-        PeerSide { desk: Arc::new(Desk::default()), tls: config.peer_tls.clone().map(PeerTls::open).transpose()? };
+    let side = PeerSide {
+        desk: Arc::new(Desk::default()),
+        tls: config.peer_tls.clone().map(PeerTls::open).transpose()?,
+        host: System::shared(),
+    };
     let (stop_peers, peers_stopping) = watch::channel(false);
     for listen in &config.peers {
         let bound = reception::listen(&side.desk, listen, side.tls.as_ref(), peers_stopping.clone()).await;
@@ -138,6 +150,11 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     let (stop, stopping) = watch::channel(false);
     if let Some(schedule) = node.config.snapshots.clone() {
         tokio::spawn(snapshot::schedule::run(schedule, Arc::clone(&node.database), stopping.clone()));
+    }
+    if let Some(plan) = node.config.backup.clone() {
+        let network = backup::target::Network::new(tokio::runtime::Handle::current(), stopping.clone());
+        let target = plan.place.open(network)?;
+        tokio::spawn(backup::worker::run(plan, target, Arc::clone(&node), stopping.clone()));
     }
     let front = Front::new(Arc::clone(&node), stopping);
     for (listens, grpc) in [(&node.config.clients, true), (&node.config.observers, false)] {

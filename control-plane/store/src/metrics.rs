@@ -47,6 +47,8 @@ pub struct Metrics {
     pub leases: AtomicU64,
     /// Leases that expired.
     pub leases_expired: AtomicU64,
+    /// The backup.
+    pub backup: crate::backup::figures::Figures,
 }
 
 /// Figures that are looked up when asked for.
@@ -138,6 +140,7 @@ impl Metrics {
         let _ =
             writeln!(out, "# TYPE etcd_cluster_version gauge\netcd_cluster_version{{cluster_version=\"{cluster}\"}} 1");
         self.calls.render(&mut out);
+        self.backup.render(&mut out);
         process::render(&mut out);
         out
     }

@@ -1,6 +1,8 @@
 //! A member put together: log, state, watches and leases, and the ways in: [`Node::propose`] for writes and
 //! [`Node::barrier`] for reads, on whichever member the client is.
 
+mod disk;
+mod integrity;
 mod leases;
 pub mod members;
 mod reads;
@@ -29,6 +31,7 @@ use crate::alarms::Alarms;
 use crate::compactor::Compactor;
 use crate::config::Config;
 use crate::database::Database;
+use crate::fingerprints::{self, Fingerprints};
 use crate::folder;
 use crate::forward::Forwarder;
 use crate::founding::{self, PeerSide};
@@ -43,6 +46,7 @@ use crate::raft::machine::{self, Applied, Listener, Machine};
 use crate::raft::network::Peers;
 use crate::raft::{LogId, Raft};
 use crate::room::Room;
+use crate::survivor;
 use crate::watches::{self, Inbox, Notice};
 
 pub use standing::Standing;
@@ -100,6 +104,7 @@ pub struct Node {
     links: Arc<Links>,
     forwarder: Arc<Forwarder>,
     position: Arc<Position>,
+    fingerprints: Arc<Fingerprints>,
     /// The last entry that was applied and whose answers were given.
     applied: watch::Sender<u64>,
     term: Arc<AtomicU64>,
@@ -137,6 +142,7 @@ struct Publisher {
     access: Arc<Access>,
     database: Arc<Database>,
     position: Arc<Position>,
+    fingerprints: Arc<Fingerprints>,
     forwarder: Arc<Forwarder>,
     links: Arc<Links>,
     index: watch::Sender<u64>,
@@ -148,7 +154,7 @@ impl Listener for Publisher {
         self.forwarder.member()
     }
 
-    fn applied(&mut self, batch: Applied, state: State) {
+    async fn applied(&mut self, batch: Applied, state: State) {
         self.leases.follow(&batch.leases);
         self.access.follow(&batch.tokens, state.auth);
         if batch.left {
@@ -160,10 +166,11 @@ impl Listener for Publisher {
             self.poison.spread(format!("the alarms cannot be read: {fault}"));
         }
         // In front of the answers: whoever asks the hub after an answer finds it at least that far.
-        if self.watches.blocking_send(Notice::Applied { events: batch.events, state }).is_err() {
+        if self.watches.send(Notice::Applied { events: batch.events, state }).await.is_err() {
             self.poison.spread("the watch hub is gone");
         }
         self.position.set(state);
+        self.fingerprints.applied(batch.added);
     }
 
     fn answered(&mut self, own: Vec<(u64, Reply)>, last: LogId) {
@@ -171,7 +178,7 @@ impl Listener for Publisher {
         self.index.send_replace(last.index);
     }
 
-    fn replaced(&mut self, state: State, last: Option<LogId>) {
+    async fn replaced(&mut self, state: State, last: Option<LogId>) {
         self.position.set(state);
         self.access.follow(&[], state.auth);
         let reload = self.database.read(|view| {
@@ -181,11 +188,14 @@ impl Listener for Publisher {
         if let Err(fault) = reload {
             self.poison.spread(format!("alarms and leases cannot be read: {fault}"));
         }
+        if let Err(error) = self.fingerprints.replaced(&self.database) {
+            self.poison.spread(format!("the fingerprint of the state cannot be read: {error}"));
+        }
         if let Some(last) = last {
             self.forwarder.replaced(last.leader_id.term);
             self.index.send_replace(last.index);
         }
-        if self.watches.blocking_send(Notice::Replaced { state }).is_err() {
+        if self.watches.send(Notice::Replaced { state }).await.is_err() {
             self.poison.spread("the watch hub is gone");
         }
     }
@@ -197,7 +207,7 @@ impl Node {
         let metrics = Arc::new(Metrics::default());
         let poison = Poison::default();
         let member = config.data_dir.join("member");
-        std::fs::create_dir_all(&member).map_err(starting(format!("make {}", member.display())))?;
+        durable::folder(&member).map_err(starting(format!("make {}", member.display())))?;
         folder::close_to_others(&config.data_dir)
             .map_err(starting(format!("set the mode of {}", config.data_dir.display())))?;
         let room = Room::new(&member);
@@ -206,14 +216,15 @@ impl Node {
         let has_room = room.left().map_err(starting(format!("look for room in {}", member.display())))? > 0;
 
         let log_folder = member.join("raft");
-        let log = Log::open(&log_folder, poison.clone(), Arc::clone(&metrics))
+        durable::folder(&log_folder).map_err(starting(format!("make {}", log_folder.display())))?;
+        let log = Log::open(&log_folder, poison.clone(), Arc::clone(&metrics), Arc::clone(&side.host))
             .map_err(starting(format!("open the log in {}", log_folder.display())))?;
         // Who this member is is written before there is any state.
         if log.identity().map_err(starting("read who this member is"))?.is_none() && !Database::is_new(&member) {
             let missing = format!("there is a state in {}, but its log is gone", member.display());
             return Err(starting("open the log")(io::Error::other(missing)));
         }
-        let identity = founding::identify(&config, &log, &side.desk, side.tls.as_ref())
+        let identity = founding::identify(&config, &log, &side.desk, &side.dialer())
             .await
             .map_err(starting("find out who this member is"))?;
 
@@ -225,6 +236,9 @@ impl Node {
             Database::open_rewriting(&member, has_room)
                 .map_err(starting(format!("open the state in {}", member.display())))?,
         );
+        fingerprints::establish(&database).map_err(starting("add up the state"))?;
+        let fingerprints = Arc::new(Fingerprints::default());
+        fingerprints.replaced(&database).map_err(starting("read the fingerprint of the state"))?;
         let state = database.read(State::load).map_err(starting("read where the state stands"))?;
         let alarms = Arc::new(Alarms::new(identity.member_id));
         database.read(|view| alarms.load(view)).map_err(starting("read the alarms"))?;
@@ -251,11 +265,12 @@ impl Node {
             poison.clone(),
             Arc::clone(&metrics),
             state,
+            &*side.host,
         )
         .map_err(starting("start the watch hub"))?;
         let directory = Arc::new(Directory::default());
         let me = identity.member_id;
-        let links = Links::new(identity.cluster_id, me, directory, side.tls.clone(), config.election);
+        let links = Links::new(identity.cluster_id, me, directory, side.dialer(), config.election);
         let forwarder = Forwarder::start(me, Arc::clone(&links));
         let publisher = Publisher {
             watches: watches.clone(),
@@ -264,13 +279,24 @@ impl Node {
             access: Arc::clone(&access),
             database: Arc::clone(&database),
             position: Arc::clone(&position),
+            fingerprints: Arc::clone(&fingerprints),
             forwarder: Arc::clone(&forwarder),
             links: Arc::clone(&links),
             index: applied.clone(),
             poison: poison.clone(),
         };
-        let machine = Machine::start(Arc::clone(&database), poison.clone(), publisher)
-            .map_err(starting("start the apply thread"))?;
+        let machine = Machine::start(Arc::clone(&database), poison.clone(), publisher, &*side.host)
+            .map_err(starting("start the apply worker"))?;
+        if config.alone {
+            let record = proto::store::Node {
+                name: config.name.clone(),
+                peer_urls: config.peer_urls.clone(),
+                client_urls: config.advertised.clone(),
+                ..proto::store::Node::default()
+            };
+            let alone = survivor::stand_alone(log.clone(), &database, me, record).await;
+            alone.map_err(starting("go on without the other members"))?;
+        }
         let network = Peers::new(Arc::clone(&links));
         let raft = Raft::new(me, Arc::new(raft_config(&config)?), network, log.clone(), machine)
             .await
@@ -293,6 +319,7 @@ impl Node {
             links,
             forwarder,
             position,
+            fingerprints,
             applied,
             term: Arc::default(),
             learner: Arc::default(),
@@ -311,6 +338,10 @@ impl Node {
         side.desk.open(Arc::clone(&node));
         node.lead_alone().await?;
         node.recover().await?;
+        if node.differs_from_most().await {
+            let differs = io::Error::other("it differs from that of most other members");
+            return Err(starting("compare the state")(differs));
+        }
         Ok(node)
     }
 
@@ -358,6 +389,10 @@ impl Node {
             reason = self.poison.reason() => {
                 Err(starting("apply the log")(io::Error::other(reason.to_owned())))
             }
+            // The others may have gone on without it, and nobody leads it any more.
+            () = self.removed() => {
+                Err(starting("join the cluster again")(io::Error::other(crate::peers::service::REMOVED)))
+            }
         }
     }
 
@@ -393,6 +428,11 @@ impl Node {
     /// The disk under it.
     pub(crate) fn room(&self) -> &Room {
         &self.room
+    }
+
+    /// The log on disk, for who reads what was committed.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
     }
 
     /// The replicated log, for messages of other members.
@@ -462,7 +502,12 @@ fn raft_config(config: &Config) -> Result<openraft::Config, StartError> {
         election_timeout_max: election * 3 / 4,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_count),
         replication_lag_threshold: config.snapshot_count.saturating_mul(2),
-        max_in_snapshot_log_to_keep: config.snapshot_count,
+        // A backup whose target is away for a while is to find everything still there when it is back.
+        max_in_snapshot_log_to_keep: config.snapshot_count.saturating_mul(if config.backup.is_some() {
+            100
+        } else {
+            1
+        }),
         purge_batch_size: (config.snapshot_count / 10).max(1),
         enable_pre_vote: Some(true),
         // What it had sent to others before it stopped may be missing in its own log: only a new term keeps the two apart.

@@ -85,7 +85,7 @@ impl<'a> Query<'a> {
 async fn health(node: &Arc<Node>, query: &Query<'_>) -> Page {
     let reason = if node.alarms.no_space() && !query.has("exclude", "NOSPACE") {
         "ALARM NOSPACE".to_owned()
-    } else if node.alarms.corrupt() && !query.has("exclude", "CORRUPT") {
+    } else if node.alarms.own_corrupt() && !query.has("exclude", "CORRUPT") {
         "ALARM CORRUPT".to_owned()
     } else if node.standing().leader.is_none() {
         "RAFT NO LEADER".to_owned()
@@ -129,7 +129,7 @@ impl Check {
 
     async fn run(self, node: &Arc<Node>) -> Result<(), String> {
         match self {
-            Self::DataCorruption if node.alarms.corrupt() => Err("alarm activated: CORRUPT".to_owned()),
+            Self::DataCorruption if node.alarms.own_corrupt() => Err("alarm activated: CORRUPT".to_owned()),
             Self::DataCorruption => Ok(()),
             Self::SerializableRead => serializable_read(node),
             Self::LinearizableRead => linearizable_read(node).await,

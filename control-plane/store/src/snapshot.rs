@@ -8,6 +8,7 @@ pub mod command;
 pub mod export;
 pub mod file;
 pub mod restore;
+pub mod save;
 pub mod schedule;
 pub mod status;
 pub mod stream;

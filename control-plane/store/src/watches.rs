@@ -1,10 +1,10 @@
-//! The hub's thread and the readers of history: the decisions are in [`store_core::watch`].
+//! The hub's worker and the readers of history: the decisions are in [`store_core::watch`].
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use store_core::Revision;
 use store_core::record::{Event, State};
@@ -12,13 +12,15 @@ use store_core::watch::catch_up::{self, Chunk};
 use store_core::watch::hub::{Errand, Hub, Limits, Outlet};
 use store_core::watch::{Invalid, Message, Spec, StreamId, WatchId};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 
 use crate::compactor::Compactor;
 use crate::database::Database;
+use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::poison::Poison;
 
-/// Messages that may wait in the hub's inbox. The apply thread waits when it is full.
+/// Messages that may wait in the hub's inbox. The apply worker waits when it is full.
 const INBOX: usize = 4096;
 /// Messages that may wait for a stream's client before its watchers fall behind.
 pub const STREAM_QUEUE: usize = 64;
@@ -117,7 +119,7 @@ struct Readers {
     message_bytes: usize,
 }
 
-/// Starts the hub's thread. It ends when the last inbox is dropped.
+/// Starts the hub's worker. It ends when the last inbox is dropped.
 pub fn start(
     database: Arc<Database>,
     compactor: Compactor,
@@ -125,6 +127,7 @@ pub fn start(
     poison: Poison,
     metrics: Arc<Metrics>,
     state: State,
+    host: &dyn Host,
 ) -> io::Result<Inbox> {
     let (inbox, notices) = mpsc::channel(INBOX);
     let runtime = tokio::runtime::Handle::current();
@@ -137,7 +140,7 @@ pub fn start(
         message_bytes: limits.message_bytes,
     };
     let channels = Channels { queues: HashMap::new(), place: None, readers };
-    let mut thread = Thread {
+    let mut keeper = Keeper {
         hub: Hub::new(state.revision, limits),
         channels,
         compacted: state.compacted,
@@ -146,11 +149,12 @@ pub fn start(
         metrics,
         started: Instant::now(),
     };
-    std::thread::Builder::new().name("watch-hub".to_owned()).spawn(move || {
-        if let Err(error) = thread.run(notices) {
+    let work = async move {
+        if let Err(error) = keeper.run(notices).await {
             poison.spread(format!("watchers cannot be served: {error}"));
         }
-    })?;
+    };
+    host.start("watch-hub", Box::pin(work))?;
     let ticks = inbox.downgrade();
     runtime.spawn(async move {
         let mut tick = tokio::time::interval(TICK);
@@ -165,7 +169,7 @@ pub fn start(
     Ok(inbox)
 }
 
-struct Thread {
+struct Keeper {
     hub: Hub,
     channels: Channels,
     compacted: Revision,
@@ -175,9 +179,9 @@ struct Thread {
     started: Instant,
 }
 
-impl Thread {
-    fn run(&mut self, mut notices: mpsc::Receiver<Notice>) -> Result<(), store_core::Fault> {
-        while let Some(notice) = notices.blocking_recv() {
+impl Keeper {
+    async fn run(&mut self, mut notices: mpsc::Receiver<Notice>) -> Result<(), store_core::Fault> {
+        while let Some(notice) = notices.recv().await {
             self.hear(notice)?;
             self.channels.place = None; // a place that was not needed is free again
         }

@@ -9,6 +9,7 @@ use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::{EntryPayload, StorageError};
 use store::database::Database;
+use store::host::System;
 use store::metrics::Metrics;
 use store::poison::Poison;
 use store::raft::codec::log_id;
@@ -25,15 +26,15 @@ impl Listener for Deaf {
     fn member(&self) -> u64 {
         0
     }
-    fn applied(&mut self, _: Applied, _: State) {}
+    async fn applied(&mut self, _: Applied, _: State) {}
     fn answered(&mut self, _: Vec<(u64, Reply)>, _: LogId) {}
-    fn replaced(&mut self, _: State, _: Option<LogId>) {}
+    async fn replaced(&mut self, _: State, _: Option<LogId>) {}
 }
 
 struct Builder;
 
 fn open(folder: &TempDir) -> io::Result<Log> {
-    Log::open(&folder.path().join("raft"), Poison::default(), Arc::new(Metrics::default()))
+    Log::open(&folder.path().join("raft"), Poison::default(), Arc::new(Metrics::default()), System::shared())
 }
 
 impl StoreBuilder<Types, Log, Machine, TempDir> for Builder {
@@ -42,7 +43,7 @@ impl StoreBuilder<Types, Log, Machine, TempDir> for Builder {
             let folder = tempfile::tempdir()?;
             let log = open(&folder)?;
             let database = Arc::new(Database::open(folder.path())?);
-            let machine = Machine::start(database, Poison::default(), Deaf)?;
+            let machine = Machine::start(database, Poison::default(), Deaf, &System)?;
             Ok::<_, io::Error>((folder, log, machine))
         };
         make().map_err(|error| StorageError::read(BoxedErrorSource::from_error(&error)))

@@ -149,7 +149,7 @@ impl Root {
 
     /// Downloads exactly the pinned version. Its digest is still to be compared.
     pub(crate) fn download(&self, artefact: &Artefact) -> Result<PathBuf, AptError> {
-        let folder = self.folder.join("packages").join(&artefact.name);
+        let folder = self.folder.join("packages").join(&artefact.suite).join(&artefact.name);
         fs::create_dir_all(&folder).map_err(|source| AptError::Write { path: folder.clone(), source })?;
         let which = format!("{}={}", qualified(artefact), artefact.version);
         let downloaded = self.run(APT_GET, DOWNLOAD).args(["-q", "download", &which]).folder(&folder).output();

@@ -34,7 +34,7 @@ pub(crate) struct Lock {
 pub(crate) enum LockError {
     #[error("the lock file does not parse")]
     Parse(#[from] toml::de::Error),
-    #[error("the lock file names `{0}` twice")]
+    #[error("the lock file names `{0}` twice in one suite")]
     Twice(String),
     #[error("`{0}` in the lock file is not a plain word")]
     NotPlain(String),
@@ -54,11 +54,18 @@ impl Lock {
                     return Err(LockError::NotPlain(word.clone()));
                 }
             }
-            if !names.insert(&artefact.name) {
+            if !names.insert((&artefact.name, &artefact.suite)) {
                 return Err(LockError::Twice(artefact.name.clone()));
             }
         }
         Ok(lock)
+    }
+
+    /// The artefact called `name`, or `name/suite` where several suites have one of that name: the first that fits.
+    pub(crate) fn find(&self, name: &str) -> Option<&Artefact> {
+        let (name, suite) = name.split_once('/').map_or((name, None), |(name, suite)| (name, Some(suite)));
+        let fits = |artefact: &&Artefact| artefact.name == name && suite.is_none_or(|suite| artefact.suite == suite);
+        self.artefacts.iter().find(fits)
     }
 
     /// The suites named, each once, in order.
@@ -71,8 +78,12 @@ impl Lock {
 pub(crate) fn repin(text: &str, pins: &[Artefact]) -> Result<String, LockError> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for pin in pins {
-        let heading = format!("name = \"{}\"", pin.name);
-        let start = lines.iter().position(|line| line.trim() == heading);
+        let (name, suite) = (format!("name = \"{}\"", pin.name), format!("suite = \"{}\"", pin.suite));
+        let is_entry = |start: usize| {
+            let mut entry = lines[start..].iter().take_while(|line| !line.trim().is_empty());
+            lines[start].trim() == name && entry.any(|line| line.trim() == suite)
+        };
+        let start = (0..lines.len()).find(|start| is_entry(*start));
         let start = start.ok_or_else(|| LockError::NoLine("name", pin.name.clone()))?;
         for (field, value) in [("version", pin.version.clone()), ("sha256", pin.sha256.to_string())] {
             let entry = lines[start..].iter_mut().take_while(|line| !line.trim().is_empty());
@@ -101,7 +112,20 @@ mod tests {
     fn what_becomes_an_argument_must_be_plain() {
         let error = Lock::parse(&TEXT.replacen("\"trixie\"", "\"-o Dir=/\"", 1)).unwrap_err();
         assert_eq!(error.to_string(), "`-o Dir=/` in the lock file is not a plain word");
-        assert!(Lock::parse(&TEXT.replace("libuuid1", "libc6")).is_err());
+        assert!(Lock::parse(&TEXT.replace("libuuid1", "libc6")).is_err(), "twice in one suite");
+    }
+
+    #[test]
+    fn a_name_of_several_suites_is_found_by_its_suite() {
+        let lock = Lock::parse(TEXT).unwrap();
+        let version = |name| lock.find(name).unwrap().version.clone();
+        assert_ne!(version("etcd-server/bookworm"), version("etcd-server"));
+        assert!(lock.find("etcd-server/trixie").is_none());
+        let mut pin = lock.find("etcd-server/bookworm").unwrap().clone();
+        pin.version = "99".to_owned();
+        let text = repin(TEXT, std::slice::from_ref(&pin)).unwrap();
+        assert_eq!(Lock::parse(&text).unwrap().find("etcd-server/bookworm"), Some(&pin));
+        assert_eq!(Lock::parse(&text).unwrap().find("etcd-server"), lock.find("etcd-server"));
     }
 
     #[test]

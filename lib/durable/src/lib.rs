@@ -1,4 +1,4 @@
-//! Files that are either wholly there or not there at all: write, flush, rename, flush the folder.
+//! Files that are either wholly there or not there at all: write, flush, rename, flush the folder. And folders that stay.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -26,10 +26,36 @@ pub fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Makes a folder and those it lies in, as far as they are missing. When this returns `Ok`, their names are on disk, too:
+/// flushing what is in a folder does not flush the folder's own name.
+pub fn folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if parent != Path::new(".") {
+        folder(parent)?;
+    }
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(parent)?.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn makes_folders_in_folders() {
+        let top = std::env::temp_dir().join(format!("durable-folders-{}", std::process::id()));
+        folder(&top.join("a/b")).unwrap();
+        folder(&top.join("a/b")).unwrap();
+        assert!(top.join("a/b").is_dir());
+        fs::remove_dir_all(top).unwrap();
+    }
 
     #[test]
     fn replaces_the_file_and_sets_its_mode() {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use proto::etcdserverpb::auth_client::AuthClient;
 use proto::etcdserverpb::cluster_client::ClusterClient;
@@ -24,7 +25,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Status, Streaming};
 
 use crate::server::Server;
-use crate::within;
+use crate::{within, within_a_minute};
 
 /// All services over one connection.
 #[derive(Clone)]
@@ -58,8 +59,16 @@ impl Client {
         let read = |name: &str| fs::read(folder.join(name)).expect("read a certificate");
         let pair = Identity::from_pem(read(&format!("{identity}.crt")), read(&format!("{identity}.key")));
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("ca.crt"))).identity(pair);
-        let channel = Endpoint::from_shared(endpoint)?.tls_config(tls)?.connect().await?;
-        Ok(Self {
+        Ok(Self::over(Endpoint::from_shared(endpoint)?.tls_config(tls)?.connect().await?))
+    }
+
+    /// Connects to a server that speaks without TLS.
+    pub async fn connect_plainly(endpoint: String) -> Result<Self, tonic::transport::Error> {
+        Ok(Self::over(Endpoint::from_shared(endpoint)?.connect().await?))
+    }
+
+    fn over(channel: Channel) -> Self {
+        Self {
             kv: KvClient::new(channel.clone()).max_decoding_message_size(usize::MAX),
             watch: WatchClient::new(channel.clone()).max_decoding_message_size(usize::MAX),
             lease: LeaseClient::new(channel.clone()),
@@ -68,7 +77,7 @@ impl Client {
             cluster: ClusterClient::new(channel.clone()),
             lock: LockClient::new(channel.clone()),
             election: ElectionClient::new(channel),
-        })
+        }
     }
 
     /// Puts and must succeed; the revision.
@@ -91,6 +100,20 @@ impl Client {
     pub async fn value(&mut self, key: &str) -> Option<String> {
         let kv = self.get(key).await.expect("get").kvs.into_iter().next()?;
         Some(String::from_utf8_lossy(&kv.value).into_owned())
+    }
+
+    /// Waits until the member, asked for what it has itself, has a key.
+    pub async fn wait_for(&mut self, key: &str) {
+        within_a_minute("a key on a member", async {
+            loop {
+                let request = RangeRequest { key: copy(key), serializable: true, ..RangeRequest::default() };
+                if self.range(request).await.is_ok_and(|answer| answer.count == 1) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
     }
 
     /// Reads as asked.

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use proto::etcdserverpb::{MemberListRequest, StatusRequest, StatusResponse};
 use tempfile::TempDir;
+use tests_disk::{Disk, Mounted};
 
 use crate::client::Client;
-use crate::server::{Kind, command, free_port, write_certificates};
+use crate::network::Network;
+use crate::server::{Kind, command, free_port, member_flags, write_certificates};
 
 /// Longest wait for something that a whole cluster must do.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
@@ -21,6 +23,7 @@ pub struct Cluster {
     extra: Vec<String>,
     token: String,
     members: Vec<Member>,
+    network: Option<Network>,
 }
 
 /// One member: its place, whether it runs or not.
@@ -31,6 +34,8 @@ struct Member {
     /// Instead of what the cluster's members are started with.
     flags: Vec<(&'static str, String)>,
     process: Option<Child>,
+    /// Under its data, if it is one that forgets.
+    disk: Option<(Disk, Mounted)>,
 }
 
 impl Cluster {
@@ -48,10 +53,16 @@ impl Cluster {
 
     /// Everything but the members' processes.
     pub fn prepare(kind: Kind, size: usize, extra: &[&str]) -> Self {
+        Self::prepare_in(None, kind, size, extra)
+    }
+
+    /// The same, with each member in a namespace of a network.
+    pub fn prepare_in(network: Option<Network>, kind: Kind, size: usize, extra: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("orlop-stores-").tempdir().expect("a folder for the test");
-        write_certificates(folder.path());
+        let hosts = network.iter().flat_map(|network| (0..size).map(|index| network.host(index).into()));
+        write_certificates(folder.path(), &hosts.collect::<Vec<_>>());
         let extra = extra.iter().map(ToString::to_string).collect();
-        let mut cluster = Self { kind, folder, extra, token: "orlop".to_owned(), members: Vec::new() };
+        let mut cluster = Self { kind, folder, extra, token: "orlop".to_owned(), members: Vec::new(), network };
         for index in 0..size {
             cluster.members.push(Member::new(index));
         }
@@ -108,9 +119,18 @@ impl Cluster {
         &self.members[index].name
     }
 
+    /// The network its members are in, if it is one of their own.
+    pub fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
+    }
+
+    fn host(&self, index: usize) -> String {
+        self.network.as_ref().map_or_else(|| "127.0.0.1".to_owned(), |network| network.host(index).to_string())
+    }
+
     /// `https://127.0.0.1:<port>`
     pub fn endpoint(&self, index: usize) -> String {
-        format!("https://127.0.0.1:{}", self.members[index].port)
+        format!("https://{}:{}", self.host(index), self.members[index].port)
     }
 
     /// All endpoints, as `etcdctl` wants them.
@@ -120,7 +140,12 @@ impl Cluster {
 
     /// Where other members reach this one.
     pub fn peer_url(&self, index: usize) -> String {
-        format!("https://127.0.0.1:{}", self.members[index].peer_port)
+        format!("https://{}:{}", self.host(index), self.members[index].peer_port)
+    }
+
+    /// A member's process, if it runs.
+    pub fn pid(&self, index: usize) -> Option<u32> {
+        Some(self.members[index].process.as_ref()?.id())
     }
 
     /// A file of the certificates.
@@ -131,6 +156,19 @@ impl Cluster {
     /// The folder of a member's data.
     pub fn data(&self, index: usize) -> PathBuf {
         self.file(&format!("{}.data", self.members[index].name))
+    }
+
+    /// Puts a disk under the data of a member that does not run: an empty one, or again the one it had.
+    pub fn mount(&mut self, index: usize) -> Disk {
+        let folder = self.data(index);
+        fs::create_dir_all(&folder).expect("a folder for the disk");
+        let disk = self.members[index].disk.take().map_or_else(Disk::new, |(disk, mounted)| {
+            mounted.unmount().expect("unmount the disk");
+            disk
+        });
+        let mounted = disk.mount(&folder).expect("mount a disk by /dev/fuse");
+        self.members[index].disk = Some((disk.clone(), mounted));
+        disk
     }
 
     /// What a member has printed so far.
@@ -201,23 +239,9 @@ impl Cluster {
     fn command(&self, index: usize) -> Command {
         let member = &self.members[index];
         let mut command = command(self.kind);
-        let file = |name: &str| self.file(name).display().to_string();
         let (client, peer) = (self.endpoint(index), self.peer_url(index));
-        let flags = [
-            ("--name", member.name.clone()),
-            ("--data-dir", self.data(index).display().to_string()),
-            ("--listen-client-urls", client.clone()),
-            ("--advertise-client-urls", client),
-            ("--listen-peer-urls", peer.clone()),
-            ("--initial-advertise-peer-urls", peer),
-            ("--initial-cluster-token", self.token.clone()),
-            ("--cert-file", file("server.crt")),
-            ("--key-file", file("server.key")),
-            ("--trusted-ca-file", file("ca.crt")),
-            ("--peer-cert-file", file("peer.crt")),
-            ("--peer-key-file", file("peer.key")),
-            ("--peer-trusted-ca-file", file("peer-ca.crt")),
-        ];
+        let mut flags = member_flags(self.folder(), &member.name, &self.data(index), &client, &peer).to_vec();
+        flags.push(("--initial-cluster-token", self.token.clone()));
         for (flag, value) in flags {
             if !member.flags.iter().any(|(name, _)| *name == flag) {
                 command.arg(format!("{flag}={value}"));
@@ -227,7 +251,10 @@ impl Cluster {
             command.arg(format!("{flag}={value}"));
         }
         command.args(["--client-cert-auth", "--peer-client-cert-auth"]).args(&self.extra);
-        command
+        match &self.network {
+            Some(network) => network.command(index, &command),
+            None => command,
+        }
     }
 
     /// Waits until a member answers and sees a leader.
@@ -242,7 +269,7 @@ impl Cluster {
                 return;
             }
             assert!(Instant::now() < deadline, "member {index} is not ready:\n{}", tail(&self.log(index)));
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -270,6 +297,10 @@ impl Cluster {
     pub fn kill(&mut self, index: usize) {
         if let Some(mut process) = self.members[index].process.take() {
             process.kill().expect("kill a member");
+            if let Some((disk, _)) = &self.members[index].disk {
+                // It may wait for it.
+                disk.let_go();
+            }
             process.wait().expect("the member has ended");
         }
     }
@@ -294,7 +325,14 @@ impl Cluster {
 
 impl Member {
     fn new(index: usize) -> Self {
-        Self { name: format!("m{index}"), port: free_port(), peer_port: free_port(), flags: Vec::new(), process: None }
+        Self {
+            name: format!("m{index}"),
+            port: free_port(),
+            peer_port: free_port(),
+            flags: Vec::new(),
+            process: None,
+            disk: None,
+        }
     }
 }
 
@@ -308,8 +346,12 @@ impl Drop for Cluster {
         for index in 0..self.members.len() {
             if let Some(mut process) = self.members[index].process.take() {
                 let _ = process.kill();
+                if let Some((disk, _)) = &self.members[index].disk {
+                    disk.let_go();
+                }
                 let _ = process.wait();
             }
+            self.members[index].disk.take();
             if std::thread::panicking() {
                 eprintln!("last lines of member {index} of {:?}:\n{}", self.kind, tail(&self.log(index)));
             }

@@ -11,12 +11,16 @@
 //!
 //! A write without an answer may have happened or not; if it did, once, and not before it was asked for.
 
+mod ask;
 mod check;
 mod replay;
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
+
+pub use ask::{ask, changes};
 pub use check::Violation;
 pub use replay::Change;
 

@@ -6,11 +6,17 @@
 //!
 //! Servers run on free ports of the loopback, over mutual TLS, with a fresh data folder, and end with the test.
 
+pub mod backup;
 mod client;
 mod cluster;
 pub mod dice;
+pub mod etcdctl;
 pub mod history;
+pub mod kept;
+pub mod network;
+pub mod object_store;
 mod server;
+pub mod victim;
 
 pub use client::{Client, Watcher, code_and_text, range_of_prefix, with_token};
 pub use cluster::Cluster;
@@ -76,6 +82,13 @@ where
     });
 }
 
+/// Runs one case that prepares everything itself.
+pub fn run_prepared(case: impl Future<Output = ()>) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    runtime.block_on(case);
+}
+
 /// Runs one case against a fresh server of this kind.
 pub fn run<F>(kind: Kind, case: impl FnOnce(Server) -> F)
 where
@@ -101,4 +114,10 @@ where
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     let outcome = tokio::time::timeout(DEADLINE, future).await;
     outcome.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))
+}
+
+/// Waits for what a whole cluster must do.
+pub async fn within_a_minute<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let outcome = tokio::time::timeout(std::time::Duration::from_mins(1), future).await;
+    outcome.unwrap_or_else(|_| panic!("{what}: not within a minute"))
 }

@@ -1,7 +1,7 @@
 //! One server under test: its certificates, its folder, its process.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,7 +22,7 @@ pub enum Kind {
     Etcd,
     /// Ours.
     Ours,
-    /// The etcd that the distribution installs, for the few cases about older ones; it may not be there.
+    /// An etcd 3.4, for the few cases about older ones.
     Old,
 }
 
@@ -51,7 +51,7 @@ impl Server {
     /// is given, and waits until it answers.
     pub async fn start_from(kind: Kind, extra: &[&str], prepare: impl FnOnce(&Path, &str)) -> Self {
         let folder = tempfile::Builder::new().prefix("orlop-store-").tempdir().expect("a folder for the test");
-        write_certificates(folder.path());
+        write_certificates(folder.path(), &[]);
         let (port, peer_port) = (free_port(), free_port());
         prepare(&folder.path().join("data"), &format!("https://127.0.0.1:{peer_port}"));
         let extra: Vec<_> = extra.iter().map(ToString::to_string).collect();
@@ -79,6 +79,11 @@ impl Server {
     /// A file of the certificates: `ca.crt`, `client.crt`, `client.key`, `foreign.crt`, `foreign.key`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The folder of certificates, log and data.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The folder of the server's data.
@@ -198,34 +203,44 @@ pub(crate) fn command(kind: Kind) -> Command {
     match kind {
         Kind::Etcd => Command::new("etcd"),
         Kind::Ours => Command::new(program("store")),
-        Kind::Old => Command::new("/usr/bin/etcd"),
+        Kind::Old => Command::new("etcd-3.4"),
     }
 }
 
-fn spawn(kind: Kind, folder: &Path, port: u16, peer_port: u16, extra: &[String]) -> Child {
-    let log = fs::OpenOptions::new().append(true).create(true).open(folder.join("log")).expect("a log file");
-    let mut command = command(kind);
-    let file = |name: &str| folder.join(name).display().to_string();
-    let client = format!("https://127.0.0.1:{port}");
-    let peer = format!("https://127.0.0.1:{peer_port}");
-    let flags = [
-        ("--name", "default".to_owned()),
-        ("--data-dir", file("data")),
-        ("--listen-client-urls", client.clone()),
-        ("--advertise-client-urls", client),
-        ("--listen-peer-urls", peer.clone()),
-        ("--initial-advertise-peer-urls", peer.clone()),
-        ("--initial-cluster", format!("default={peer}")),
+/// What every member is told: who it is, where it listens, and its certificates.
+pub(crate) fn member_flags(
+    certificates: &Path,
+    name: &str,
+    data: &Path,
+    client: &str,
+    peer: &str,
+) -> [(&'static str, String); 12] {
+    let file = |name: &str| certificates.join(name).display().to_string();
+    [
+        ("--name", name.to_owned()),
+        ("--data-dir", data.display().to_string()),
+        ("--listen-client-urls", client.to_owned()),
+        ("--advertise-client-urls", client.to_owned()),
+        ("--listen-peer-urls", peer.to_owned()),
+        ("--initial-advertise-peer-urls", peer.to_owned()),
         ("--cert-file", file("server.crt")),
         ("--key-file", file("server.key")),
         ("--trusted-ca-file", file("ca.crt")),
         ("--peer-cert-file", file("peer.crt")),
         ("--peer-key-file", file("peer.key")),
         ("--peer-trusted-ca-file", file("peer-ca.crt")),
-    ];
-    for (flag, value) in flags {
+    ]
+}
+
+fn spawn(kind: Kind, folder: &Path, port: u16, peer_port: u16, extra: &[String]) -> Child {
+    let log = fs::OpenOptions::new().append(true).create(true).open(folder.join("log")).expect("a log file");
+    let mut command = command(kind);
+    let client = format!("https://127.0.0.1:{port}");
+    let peer = format!("https://127.0.0.1:{peer_port}");
+    for (flag, value) in member_flags(folder, "default", &folder.join("data"), &client, &peer) {
         command.arg(format!("{flag}={value}"));
     }
+    command.arg(format!("--initial-cluster=default={peer}"));
     command.args(["--client-cert-auth", "--peer-client-cert-auth"]).args(extra);
     if kind != Kind::Ours {
         // A single member elects itself after one election timeout: the tests need not wait a second for it.
@@ -239,9 +254,11 @@ fn spawn(kind: Kind, folder: &Path, port: u16, peer_port: u16, extra: &[String])
         .unwrap_or_else(|error| panic!("start {kind:?}: {error}"))
 }
 
-pub(crate) fn write_certificates(folder: &Path) {
+/// Certificates for servers on the loopback and at further addresses.
+pub(crate) fn write_certificates(folder: &Path, further: &[IpAddr]) {
     let now = SystemTime::now();
-    let names = vec![San::Dns("localhost".into()), San::Ip([127, 0, 0, 1].into())];
+    let mut names = vec![San::Dns("localhost".into()), San::Ip([127, 0, 0, 1].into())];
+    names.extend(further.iter().map(|address| San::Ip(*address)));
     let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("write a certificate");
     let issue = |authority: &Authority, name: &str, usage| {
         let request = Request { subject: Subject::new(name), sans: names.clone(), usage, lifetime: DAY };

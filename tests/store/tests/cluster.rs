@@ -9,7 +9,7 @@ use proto::etcdserverpb::{
     HashKvRequest, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseTimeToLiveRequest, MemberListRequest,
     MoveLeaderRequest, PutRequest, RangeRequest, WatchCreateRequest, WatchRequest,
 };
-use tests_store::{Client, Cluster, Kind, cluster_conformance, range_of_prefix, within};
+use tests_store::{Client, Cluster, Kind, cluster_conformance, range_of_prefix, within, within_a_minute};
 use tokio_stream::wrappers::ReceiverStream;
 
 /// Writers that put, each its own keys, at any member that answers, until they are told to stop.
@@ -85,11 +85,6 @@ impl Load {
     }
 }
 
-async fn within_a_minute<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let outcome = tokio::time::timeout(Duration::from_mins(1), future).await;
-    outcome.unwrap_or_else(|_| panic!("{what}: not within a minute"))
-}
-
 /// Everything that was acknowledged is there, at this member.
 async fn assert_holds(client: &mut Client, acknowledged: &[(String, Vec<usize>)]) {
     for (prefix, expected) in acknowledged {
@@ -99,20 +94,6 @@ async fn assert_holds(client: &mut Client, acknowledged: &[(String, Vec<usize>)]
             assert!(keys.binary_search(&key).is_ok(), "{key} was acknowledged and is lost");
         }
     }
-}
-
-/// Waits until a member, asked for what it has itself, has a key.
-async fn wait_for_key(client: &mut Client, key: &str) {
-    within_a_minute("a key on a member", async {
-        loop {
-            let request = RangeRequest { key: key.to_owned().into(), serializable: true, ..RangeRequest::default() };
-            if client.range(request).await.is_ok_and(|answer| answer.count == 1) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
 }
 
 cluster_conformance!(members_agree_on_who_they_are, async |cluster| {
@@ -201,7 +182,7 @@ cluster_conformance!(killing_the_leader_under_load_loses_nothing, async |cluster
     for index in 0..3 {
         let mut client = cluster.client(index).await;
         assert_holds(&mut client, &acknowledged).await;
-        wait_for_key(&mut client, "end").await;
+        client.wait_for("end").await;
     }
 });
 
@@ -216,7 +197,7 @@ cluster_conformance!(a_member_that_was_away_catches_up, async |cluster| {
     }
     cluster.restart(away).await;
     let mut back = cluster.client(away).await;
-    wait_for_key(&mut back, "p/199").await;
+    back.wait_for("p/199").await;
     let mut own = range_of_prefix("p/");
     own.serializable = true;
     assert_eq!(back.range(own).await.unwrap().count, 200);
@@ -239,7 +220,7 @@ async fn catch_up_without_the_log(cluster: Cluster) {
         }
         cluster.signal(away, "CONT");
         let mut back = cluster.client(away).await;
-        wait_for_key(&mut back, &format!("p/{round}/399")).await;
+        back.wait_for(&format!("p/{round}/399")).await;
         let mut own = range_of_prefix(&format!("p/{round}/"));
         own.serializable = true;
         assert_eq!(back.range(own).await.unwrap().count, 400);
@@ -253,12 +234,12 @@ async fn catch_up_without_the_log(cluster: Cluster) {
     }
     cluster.restart(away).await;
     let mut back = cluster.client(away).await;
-    wait_for_key(&mut back, "q/399").await;
+    back.wait_for("q/399").await;
     if cluster.kind() == Kind::Ours {
         assert!(cluster.log(away).contains("the state was taken over from the leader"), "it caught up by the log");
     }
     assert!(client.put("end", "1").await > 1200);
-    wait_for_key(&mut back, "end").await;
+    back.wait_for("end").await;
     let hash = |client: &mut Client| client.maintenance.clone();
     let (mut one, mut other) = (hash(&mut client), hash(&mut back));
     let request = HashKvRequest { revision: 1000 };

@@ -4,12 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
-use proto::etcdserverpb::request_op::Request;
-use proto::etcdserverpb::{Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, response_op};
-use proto::mvccpb::event::EventType;
 use tests_store::dice::Dice;
-use tests_store::history::{Asked, Change, History, Told, Watched};
+use tests_store::history::{Asked, History, Told, Watched, ask, changes};
 use tests_store::{Client, Cluster, cluster_conformance};
 
 const PREFIX: &str = "history/";
@@ -51,7 +47,7 @@ impl Worker {
             };
             let mut client = self.members[0].clone();
             let answer = async {
-                match tokio::time::timeout(PATIENCE, ask(&mut client, &asked)).await {
+                match tokio::time::timeout(PATIENCE, ask(&mut client.kv, &asked)).await {
                     Ok(Ok(told)) => told,
                     Ok(Err(_)) | Err(_) => Told::Nothing,
                 }
@@ -64,65 +60,6 @@ impl Worker {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
-        }
-    }
-}
-
-fn revision(header: Option<proto::etcdserverpb::ResponseHeader>) -> i64 {
-    header.expect("an answer has a header").revision
-}
-
-fn state(kvs: &[proto::mvccpb::KeyValue]) -> Option<(String, i64)> {
-    kvs.first().map(|kv| (String::from_utf8_lossy(&kv.value).into_owned(), kv.mod_revision))
-}
-
-async fn ask(client: &mut Client, asked: &Asked) -> Result<Told, tonic::Status> {
-    let read =
-        |key: &str, serializable| RangeRequest { key: key.to_owned().into(), serializable, ..RangeRequest::default() };
-    let put = |key: &str, value: &str| PutRequest {
-        key: key.to_owned().into(),
-        value: value.to_owned().into(),
-        ..PutRequest::default()
-    };
-    match asked {
-        Asked::Put { key, value } => {
-            let answer = client.kv.put(put(key, value)).await?.into_inner();
-            Ok(Told::Written(revision(answer.header)))
-        }
-        Asked::Delete { key } => {
-            let request = DeleteRangeRequest { key: key.clone().into(), ..DeleteRangeRequest::default() };
-            let answer = client.kv.delete_range(request).await?.into_inner();
-            let revision = revision(answer.header);
-            Ok(if answer.deleted == 1 { Told::Written(revision) } else { Told::Found { revision, state: None } })
-        }
-        Asked::Get { key, serializable } => {
-            let answer = client.kv.range(read(key, *serializable)).await?.into_inner();
-            Ok(Told::Found { revision: revision(answer.header), state: state(&answer.kvs) })
-        }
-        Asked::Swap { key, expected, value } => {
-            let compare = Compare {
-                result: CompareResult::Equal.into(),
-                target: CompareTarget::Mod.into(),
-                key: key.clone().into(),
-                target_union: Some(TargetUnion::ModRevision(*expected)),
-                ..Compare::default()
-            };
-            let op = |request| RequestOp { request: Some(request) };
-            let request = TxnRequest {
-                compare: vec![compare],
-                success: vec![op(Request::RequestPut(put(key, value)))],
-                failure: vec![op(Request::RequestRange(read(key, false)))],
-            };
-            let answer = client.kv.txn(request).await?.into_inner();
-            let revision = revision(answer.header);
-            if answer.succeeded {
-                return Ok(Told::Written(revision));
-            }
-            let found = answer.responses.into_iter().find_map(|op| match op.response {
-                Some(response_op::Response::ResponseRange(range)) => Some(range),
-                _ => None,
-            });
-            Ok(Told::Found { revision, state: state(&found.expect("the other branch reads").kvs) })
         }
     }
 }
@@ -146,12 +83,7 @@ async fn follow(client: &mut Client, start: i64, watched: &mut Watched) -> Resul
     // A member that is paused says nothing, and does not end the stream either.
     while let Ok(answer) = tokio::time::timeout(PATIENCE, watcher.message()).await {
         let Some(answer) = answer? else { return Ok(false) };
-        for event in &answer.events {
-            let kv = event.kv.as_ref().expect("an event has a key");
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let value = (event.r#type() == EventType::Put).then(|| text(&kv.value));
-            watched.changes.push(Change { revision: kv.mod_revision, key: text(&kv.key), value });
-        }
+        watched.changes.extend(changes(&answer.events));
         if watched.changes.last().is_some_and(|change| change.value.as_deref() == Some(END)) {
             return Ok(true);
         }
@@ -229,7 +161,7 @@ cluster_conformance!(one_order_explains_everything, async |cluster| {
 
     let end = Asked::Put { key: format!("{PREFIX}{END}"), value: END.to_owned() };
     let mut client = cluster.client(0).await;
-    let told = history.record(end.clone(), async { ask(&mut client, &end).await.expect("the last write") }).await;
+    let told = history.record(end.clone(), async { ask(&mut client.kv, &end).await.expect("the last write") }).await;
     assert!(matches!(told, Told::Written(_)));
     let mut watched = Vec::new();
     for watcher in watchers {

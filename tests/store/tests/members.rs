@@ -1,19 +1,14 @@
 //! Members come and go, one at a time, while clients go on.
 
-use std::process::Command;
 use std::time::Duration;
 
 use proto::etcdserverpb::{
     Member, MemberAddRequest, MemberListRequest, MemberPromoteRequest, MemberRemoveRequest, MemberUpdateRequest,
-    MoveLeaderRequest, PutRequest, RangeRequest,
+    MoveLeaderRequest, PutRequest,
 };
-use tests_store::{Client, Cluster, Kind, cluster_conformance, code_and_text, range_of_prefix};
+use tests_store::etcdctl::{Etcdctl, NEW};
+use tests_store::{Client, Kind, cluster_conformance, code_and_text, range_of_prefix, within_a_minute};
 use tonic::Code;
-
-async fn within_a_minute<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let outcome = tokio::time::timeout(Duration::from_mins(1), future).await;
-    outcome.unwrap_or_else(|_| panic!("{what}: not within a minute"))
-}
 
 async fn members(client: &mut Client) -> Vec<Member> {
     client.cluster.member_list(MemberListRequest { linearizable: true }).await.unwrap().into_inner().members
@@ -54,19 +49,6 @@ async fn wait_for_voters(client: &mut Client, count: usize) {
             != count
         {
             tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
-}
-
-async fn wait_for_key(client: &mut Client, key: &str) {
-    within_a_minute("a key on a member", async {
-        loop {
-            let request = RangeRequest { key: key.to_owned().into(), serializable: true, ..RangeRequest::default() };
-            if client.range(request).await.is_ok_and(|answer| answer.count == 1) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
     .await;
@@ -134,7 +116,7 @@ cluster_conformance!(a_lost_member_is_replaced, async |cluster| {
     add(&mut client, &cluster.peer_url(newcomer), false).await.unwrap();
     cluster.restart(newcomer).await;
     wait_for_voters(&mut client, 3).await;
-    wait_for_key(&mut cluster.client(newcomer).await, "before").await;
+    cluster.client(newcomer).await.wait_for("before").await;
     // It counts: one of the old ones may go.
     let other = others.into_iter().find(|index| *index != stays).unwrap();
     cluster.kill(other);
@@ -145,7 +127,7 @@ cluster_conformance!(a_lost_member_is_replaced, async |cluster| {
         }
     })
     .await;
-    wait_for_key(&mut cluster.client(newcomer).await, "after").await;
+    cluster.client(newcomer).await.wait_for("after").await;
 });
 
 cluster_conformance!(a_learner_is_promoted_by_hand, async |cluster| {
@@ -172,7 +154,7 @@ cluster_conformance!(a_learner_is_promoted_by_hand, async |cluster| {
         }
     })
     .await;
-    wait_for_key(&mut own, "k/19").await;
+    own.wait_for("k/19").await;
     let refused = "etcdserver: rpc not supported for learner";
     assert_eq!(own.get("k/1").await.unwrap_err().message(), refused);
     let put = PutRequest { key: "k".into(), value: "v".into(), ..PutRequest::default() };
@@ -211,7 +193,7 @@ cluster_conformance!(a_member_moves_to_another_address, async |cluster| {
     cluster.restart(moved).await;
     client.put("after", "1").await;
     let mut back = cluster.client(moved).await;
-    wait_for_key(&mut back, "after").await;
+    back.wait_for("after").await;
     assert_eq!(cluster.id(moved).await, id);
     let there = members(&mut back).await.into_iter().find(|member| member.id == id).unwrap();
     assert_eq!(there.peer_ur_ls, [cluster.peer_url(moved)]);
@@ -277,39 +259,28 @@ cluster_conformance!(a_member_of_another_authority_is_not_let_in, async |cluster
     assert!(cluster.status(out).await.is_none_or(|status| status.leader == 0));
 });
 
-fn etcdctl(cluster: &Cluster, endpoints: &str, arguments: &[&str]) -> String {
-    let mut command = Command::new("etcdctl");
-    command.env("ETCDCTL_API", "3").arg(format!("--endpoints={endpoints}"));
-    command.arg(format!("--cacert={}", cluster.file("ca.crt").display()));
-    command.arg(format!("--cert={}", cluster.file("client.crt").display()));
-    command.arg(format!("--key={}", cluster.file("client.key").display()));
-    let output = command.arg("--command-timeout=20s").args(arguments).output().expect("etcdctl is there");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
-    text
-}
-
 cluster_conformance!(etcdctl_manages_members, async |cluster| {
     let mut cluster = cluster;
-    let one = cluster.endpoint(0);
+    let etcdctl = Etcdctl::of_cluster(NEW, &cluster, cluster.endpoint(0));
+    let everywhere = Etcdctl::of_cluster(NEW, &cluster, cluster.endpoints());
     let mut client = cluster.client(0).await;
-    assert_eq!(etcdctl(&cluster, &one, &["member", "list"]).matches("started").count(), 3);
-    let status = etcdctl(&cluster, &one, &["endpoint", "status", "--cluster", "--write-out=table"]);
+    assert_eq!(etcdctl.run(&["member", "list"]).matches("started").count(), 3);
+    let status = etcdctl.run(&["endpoint", "status", "--cluster", "--write-out=table"]);
     assert_eq!(status.matches(" true ").count(), 1, "{status}");
-    etcdctl(&cluster, &cluster.endpoints(), &["endpoint", "health"]);
+    everywhere.run(&["endpoint", "health"]);
     // The leader may not be sure yet that everybody is well.
     add(&mut client, "https://127.0.0.1:1", true).await.unwrap();
     let id = members(&mut client).await.into_iter().find(|member| member.is_learner).unwrap().id;
-    assert_eq!(etcdctl(&cluster, &one, &["member", "list"]).matches("unstarted").count(), 1);
+    assert_eq!(etcdctl.run(&["member", "list"]).matches("unstarted").count(), 1);
     let id = format!("{id:x}");
-    etcdctl(&cluster, &one, &["member", "update", &id, "--peer-urls=https://127.0.0.1:2"]);
-    assert!(etcdctl(&cluster, &one, &["member", "list"]).contains("https://127.0.0.1:2"));
-    assert!(etcdctl(&cluster, &one, &["member", "remove", &id]).contains("removed from cluster"));
+    etcdctl.run(&["member", "update", &id, "--peer-urls=https://127.0.0.1:2"]);
+    assert!(etcdctl.run(&["member", "list"]).contains("https://127.0.0.1:2"));
+    assert!(etcdctl.run(&["member", "remove", &id]).contains("removed from cluster"));
 
     let newcomer = cluster.join(&[0, 1, 2]);
     let urls = format!("--peer-urls={}", cluster.peer_url(newcomer));
     let name = cluster.name(newcomer).to_owned();
-    let added = etcdctl(&cluster, &one, &["member", "add", &name, &urls, "--learner"]);
+    let added = etcdctl.run(&["member", "add", &name, &urls, "--learner"]);
     assert!(added.contains("ETCD_INITIAL_CLUSTER_STATE=\"existing\""), "{added}");
     cluster.spawn(newcomer);
     let id = members(&mut client).await.into_iter().find(|member| member.is_learner).unwrap().id;
@@ -322,7 +293,7 @@ cluster_conformance!(etcdctl_manages_members, async |cluster| {
     wait_for_voters(&mut client, 4).await;
     let leader = cluster.leader().await;
     let target = format!("{:x}", cluster.id((leader + 1) % 3).await);
-    let moved = etcdctl(&cluster, &cluster.endpoints(), &["move-leader", &target]);
+    let moved = Etcdctl::of_cluster(NEW, &cluster, cluster.endpoints()).run(&["move-leader", &target]);
     assert!(moved.contains("Leadership transferred"), "{moved}");
 });
 

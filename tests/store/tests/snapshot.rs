@@ -10,6 +10,7 @@ use proto::etcdserverpb::{
     LeaseTimeToLiveRequest, PutRequest, RequestOp, SnapshotRequest, TxnRequest,
 };
 use proto::mvccpb::{Event, KeyValue};
+use tests_store::etcdctl::{Etcdctl, NEW, OLD};
 use tests_store::{Client, Kind, Server, conformance, program, range_of_prefix, run, run_with, within};
 
 const BOTH: [Kind; 2] = [Kind::Etcd, Kind::Ours];
@@ -35,24 +36,14 @@ fn texts(output: &Output) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-/// An `etcdctl` that talks to this server.
-fn etcdctl(program: &str, server: &Server) -> Command {
-    let mut command = Command::new(program);
-    command.env("ETCDCTL_API", "3").arg(format!("--endpoints={}", server.endpoint()));
-    command.arg(format!("--cacert={}", server.file("ca.crt").display()));
-    command.arg(format!("--cert={}", server.file("client.crt").display()));
-    command.arg(format!("--key={}", server.file("client.key").display()));
-    command
-}
-
-fn save_with(program: &str, server: &Server, name: &str) -> PathBuf {
+fn save_with(program: &'static str, server: &Server, name: &str) -> PathBuf {
     let path = server.file(name);
-    succeed(etcdctl(program, server).args(["snapshot", "save"]).arg(&path));
+    succeed(Etcdctl::of(program, server).command().args(["snapshot", "save"]).arg(&path));
     path
 }
 
 fn save(server: &Server) -> PathBuf {
-    save_with("etcdctl", server, "snapshot.db")
+    save_with(NEW, server, "snapshot.db")
 }
 
 /// The program that restores for this kind of server.
@@ -199,15 +190,24 @@ conformance!(what_is_saved_can_be_looked_at, async |server| {
     }
 });
 
-conformance!(an_old_etcdctl_saves_too, async |server| {
-    let old = "/usr/bin/etcdctl";
-    let version = Command::new(old).env("ETCDCTL_API", "3").arg("version").output();
-    if !version.is_ok_and(|version| texts(&version).0.contains("etcdctl version: 3.4")) {
-        eprintln!("{old} is not of 3.4 here: left out");
-        return;
-    }
+conformance!(ours_saves_what_etcdctl_saves, async |server| {
     fill(&mut server.client().await).await;
-    let path = save_with(old, &server, "old.db");
+    let path = server.file("ours.db");
+    let mut save = Command::new(program("store"));
+    save.args(["snapshot", "save"]).arg(&path).arg(format!("--endpoints={}", server.endpoint()));
+    let refused = fail(save.arg(format!("--cacert={}", server.file("foreign-ca.crt").display())));
+    assert!(refused.contains("connect to") && !path.exists(), "{refused}");
+    save.arg(format!("--cacert={}", server.file("ca.crt").display()));
+    save.arg(format!("--cert={}", server.file("client.crt").display()));
+    let told = succeed(save.arg(format!("--key={}", server.file("client.key").display())));
+    assert!(told.contains("Snapshot saved at"), "{told}");
+    let status = |path: &Path| succeed(tool(Kind::Etcd).args(["snapshot", "status", "-w", "json"]).arg(path));
+    assert_eq!(status(&path), status(&save_with(NEW, &server, "theirs.db")));
+});
+
+conformance!(an_old_etcdctl_saves_too, async |server| {
+    fill(&mut server.client().await).await;
+    let path = save_with(OLD, &server, "old.db");
     let status = |kind| succeed(tool(kind).args(["snapshot", "status", "-w", "json"]).arg(&path));
     assert_eq!(status(Kind::Etcd), status(Kind::Ours));
 });
@@ -255,15 +255,8 @@ fn a_migration_and_back_changes_nothing() {
     });
 }
 
-/// The distribution's etcd 3.4, where it is on this machine.
 #[test]
 fn a_snapshot_of_etcd_3_4_is_restored() {
-    let old = Path::new("/usr/bin/etcd");
-    let version = Command::new(old).arg("--version").output();
-    if !version.is_ok_and(|version| texts(&version).0.contains("etcd Version: 3.4")) {
-        eprintln!("{} is not of 3.4 here: left out", old.display());
-        return;
-    }
     run_with(Kind::Old, &[], async |server: Server| {
         fill(&mut server.client().await).await;
         let expected = picture(&server).await;
@@ -484,7 +477,7 @@ fn users_and_roles_are_restored() {
     for kind in BOTH {
         run_with(kind, anybody, async |server: Server| {
             let as_user = |server: &Server, user: Option<&str>, arguments: &[&str]| {
-                let mut command = etcdctl("etcdctl", server);
+                let mut command = Etcdctl::of(NEW, server).command();
                 command.args(user.map(|user| format!("--user={user}"))).args(arguments);
                 command
             };

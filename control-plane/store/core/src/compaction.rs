@@ -10,6 +10,7 @@
 use bytes::Bytes;
 
 use crate::encoding::{kv_key, rev_key, rev_start, split_rev};
+use crate::fingerprint::{self, Removed, Sum};
 use crate::record::Change;
 use crate::{Fault, Revision, Space, View};
 
@@ -34,15 +35,18 @@ pub struct Step {
     pub removals: Vec<Removal>,
     /// What [`removed`] says from then on; written in the same batch.
     pub removed: Revision,
+    /// The sum of everything that was ever removed, these records included; written in the same batch.
+    pub sum: Sum,
     /// Whether everything up to the compacted revision is done.
     pub finished: bool,
 }
 
 impl Step {
-    /// The record to write in the same batch as the removals: its key in `meta` and its value.
+    /// The records to write in the same batch as the removals: their keys in `meta` and their values.
     #[must_use]
-    pub fn record(&self) -> (&'static [u8], [u8; 8]) {
-        (REMOVED, self.removed.0.to_be_bytes())
+    pub fn records(&self) -> [(&'static [u8], Vec<u8>); 2] {
+        let sum = Removed { revision: self.removed, sum: self.sum };
+        [(REMOVED, self.removed.0.to_be_bytes().to_vec()), sum.record()]
     }
 }
 
@@ -54,7 +58,8 @@ pub fn step(view: &dyn View, target: Revision, budget: usize) -> Result<Option<S
     if done >= target {
         return Ok(None);
     }
-    let mut step = Step { removals: Vec::new(), removed: target, finished: true };
+    let sum = Removed::load(view)?.map_or(Sum::default(), |removed| removed.sum);
+    let mut step = Step { removals: Vec::new(), removed: target, sum, finished: true };
     // The revision where the last walk ended is looked at again: a deletion there stayed then, and may go now.
     let mut at = done.max(Revision(0));
     let mut cursor = view.cursor(Space::Rev, &rev_start(at), Some(&rev_start(target.next())))?;
@@ -82,6 +87,12 @@ pub fn step(view: &dyn View, target: Revision, budget: usize) -> Result<Option<S
             step.removals.push((Space::Rev, rev_key(previous, false)));
         }
         cursor.next()?;
+    }
+    for (space, key) in &step.removals {
+        // What is not there any more is missed when members compare their sums.
+        if let Some(value) = view.get(*space, key)? {
+            step.sum = step.sum.plus(fingerprint::of_record(*space, key, &value));
+        }
     }
     Ok(Some(step))
 }

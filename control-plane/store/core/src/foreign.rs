@@ -113,7 +113,8 @@ pub fn take_change(overlay: &mut Overlay, key: &[u8], value: &Bytes) -> Result<P
     }
     let before = Current::load(overlay, &pair.key)?;
     let previous = before.map(|current| current.place);
-    if previous.is_some_and(|previous| previous >= place) {
+    // A key changes once in a revision.
+    if previous.is_some_and(|previous| previous.revision >= place.revision) {
         return Err(wrong());
     }
     if let Some(before) = before

@@ -17,6 +17,9 @@ use crate::room::Room;
 /// Bytes of entries that the log may hold; then it is purged to half of that. Entries are also purged by their number
 /// (`--snapshot-count`), but large ones would fill the disk long before. A member that was away for longer gets a snapshot.
 const MAX_LOG_BYTES: u64 = 128 << 20;
+/// The same for a member with a backup, which reads the log behind what it has backed up: so much may happen while its target
+/// cannot be reached without a gap in the backup.
+const MAX_LOG_BYTES_WITH_BACKUP: u64 = 512 << 20;
 /// Files are rewritten in the background only while so much room is left, or as much as the state takes.
 const REWRITE_ROOM: u64 = 256 << 20;
 /// How often the size of the state and the room on the disk are measured.
@@ -67,7 +70,8 @@ impl Node {
     /// Purges what makes the log longer than it should be, in bytes. What is not in files of the state yet stays until it
     /// is. Fails when the log has stopped.
     async fn shorten_log(&self) -> Result<(), Fatal<Types>> {
-        let Some(upto) = self.log.excess(MAX_LOG_BYTES) else { return Ok(()) };
+        let limit = if self.config.backup.is_some() { MAX_LOG_BYTES_WITH_BACKUP } else { MAX_LOG_BYTES };
+        let Some(upto) = self.log.excess(limit) else { return Ok(()) };
         self.raft.trigger().snapshot().await?;
         self.raft.trigger().purge_log(upto).await
     }

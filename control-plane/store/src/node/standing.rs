@@ -130,6 +130,9 @@ impl Node {
             tokio::spawn(crate::auto_compaction::run(Arc::clone(self), policy));
         }
         tokio::spawn(Arc::clone(self).watch_space(room));
+        tokio::spawn(Arc::clone(self).watch_disk());
+        tokio::spawn(Arc::clone(self).compare_states());
+        tokio::spawn(Arc::clone(self).scrub());
     }
 
     /// Waits until this member was removed from the cluster.

@@ -27,6 +27,15 @@ enum Failure {
     Refused(Refusal),
 }
 
+/// Who may put a command into the log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Whoever leads.
+    ToTheLeader,
+    /// This member or nobody.
+    Here,
+}
+
 impl Node {
     /// Takes a command through the log and answers once it is applied here.
     pub async fn propose(&self, op: Op) -> Result<Reply, Refusal> {
@@ -37,6 +46,16 @@ impl Node {
     pub async fn propose_as(&self, op: Op, caller: Option<Caller>) -> Result<Reply, Refusal> {
         let caller = caller.map(|caller| caller.message());
         let command = Command { op: Some(op), caller, ..Command::default() };
+        self.admit(command, Way::ToTheLeader).await
+    }
+
+    /// Has an operation written if this member leads, and never by way of another leader: for what only a leader's own clock
+    /// can know. A leader that was deposed unnoticed must not end, through its successor, what the successor has renewed.
+    pub(crate) async fn propose_as_leader(&self, op: Op) -> Result<Reply, Refusal> {
+        self.admit(Command { op: Some(op), ..Command::default() }, Way::Here).await
+    }
+
+    async fn admit(&self, command: Command, way: Way) -> Result<Reply, Refusal> {
         let bytes = command.encoded_len();
         if bytes > self.config.max_request_bytes {
             return Err(Refusal::RequestTooLarge);
@@ -46,7 +65,7 @@ impl Node {
             return Err(Refusal::TooManyRequests);
         };
         self.metrics.proposals_pending.fetch_add(1, Ordering::Relaxed);
-        let written = tokio::time::timeout(self.config.request_timeout(), self.write(command)).await;
+        let written = tokio::time::timeout(self.config.request_timeout(), self.write(command, way)).await;
         self.metrics.proposals_pending.fetch_sub(1, Ordering::Relaxed);
         let result = match written {
             Ok(Ok(Reply::Refused(refusal))) => {
@@ -63,7 +82,14 @@ impl Node {
     }
 
     /// Finds a leader that takes the command, for as long as the caller waits.
-    async fn write(&self, mut command: Command) -> Result<Reply, Refusal> {
+    async fn write(&self, mut command: Command, way: Way) -> Result<Reply, Refusal> {
+        if way == Way::Here {
+            return match self.write_here(&mut command).await {
+                Ok(reply) => Ok(reply),
+                Err(Failure::Refused(refusal)) => Err(refusal),
+                Err(Failure::NotTaken) => Err(Refusal::NotLeader),
+            };
+        }
         let mut leaders = self.leadership.watch();
         loop {
             let leader = *leaders.wait_for(Option::is_some).await.map_err(|_| Refusal::Stopped)?;

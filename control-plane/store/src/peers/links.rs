@@ -13,7 +13,6 @@ use proto::peer::Route;
 use proto::peer::peer_client::PeerClient;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tonic::Status;
@@ -25,6 +24,7 @@ use super::address::PeerAddress;
 use super::directory::Directory;
 use super::service::REMOVED;
 use super::tls::PeerTls;
+use crate::host::{Host, Wire};
 
 /// What one stream may have under way, and one connection. More: more of a leader's memory for a slow follower.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -49,7 +49,7 @@ pub struct Links {
     cluster: u64,
     member: u64,
     directory: Arc<Directory>,
-    tls: Option<PeerTls>,
+    dialer: Dialer,
     patience: Duration,
     channels: Mutex<HashMap<(u64, Purpose), Channel>>,
     removed: watch::Sender<bool>,
@@ -57,18 +57,12 @@ pub struct Links {
 
 impl Links {
     /// Connections from `member` of `cluster`. A member that cannot be reached within `patience` counts as unreachable.
-    pub fn new(
-        cluster: u64,
-        member: u64,
-        directory: Arc<Directory>,
-        tls: Option<PeerTls>,
-        patience: Duration,
-    ) -> Arc<Self> {
+    pub fn new(cluster: u64, member: u64, directory: Arc<Directory>, dialer: Dialer, patience: Duration) -> Arc<Self> {
         Arc::new(Self {
             cluster,
             member,
             directory,
-            tls,
+            dialer,
             patience,
             channels: Mutex::default(),
             removed: watch::Sender::new(false),
@@ -95,7 +89,7 @@ impl Links {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = channels.entry((target, purpose)).or_insert_with(|| {
             let directory = Arc::clone(&self.directory);
-            channel(self.tls.clone(), self.patience, move || directory.find(target))
+            channel(self.dialer.clone(), self.patience, move || directory.find(target))
         });
         client(channel.clone())
     }
@@ -125,8 +119,8 @@ impl Links {
 }
 
 /// A client of whoever is at these addresses, before there is a cluster.
-pub fn stranger(addresses: Vec<PeerAddress>, tls: Option<PeerTls>, patience: Duration) -> Client {
-    client(channel(tls, patience, move || addresses.clone()))
+pub fn stranger(addresses: Vec<PeerAddress>, dialer: Dialer, patience: Duration) -> Client {
+    client(channel(dialer, patience, move || addresses.clone()))
 }
 
 fn client(channel: Channel) -> Client {
@@ -134,14 +128,14 @@ fn client(channel: Channel) -> Client {
 }
 
 fn channel(
-    tls: Option<PeerTls>,
+    dialer: Dialer,
     patience: Duration,
     find: impl Fn() -> Vec<PeerAddress> + Send + Clone + 'static,
 ) -> Channel {
     let connect = service_fn(move |_: Uri| {
-        let (tls, addresses) = (tls.clone(), find());
+        let (dialer, addresses) = (dialer.clone(), find());
         async move {
-            let connected = tokio::time::timeout(patience, connect_to_any(addresses, tls)).await;
+            let connected = tokio::time::timeout(patience, dialer.connect_to_any(addresses)).await;
             connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(TokioIo::new)
         }
     });
@@ -155,34 +149,45 @@ fn channel(
         .connect_with_connector_lazy(connect)
 }
 
-/// Tries every address, in order.
-async fn connect_to_any(addresses: Vec<PeerAddress>, tls: Option<PeerTls>) -> io::Result<Transport> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address of the member is known");
-    for address in addresses {
-        match connect(&address, tls.as_ref()).await {
-            Ok(transport) => return Ok(transport),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+/// How members are reached.
+#[derive(Clone)]
+pub struct Dialer {
+    /// What speaks TLS; `None` = in the clear.
+    pub tls: Option<PeerTls>,
+    /// What opens connections.
+    pub host: Arc<dyn Host>,
 }
 
-async fn connect(address: &PeerAddress, tls: Option<&PeerTls>) -> io::Result<Transport> {
-    let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
-    stream.set_nodelay(true)?;
-    if !address.tls {
-        return Ok(Transport::Plain(stream));
+impl Dialer {
+    /// Tries every address, in order.
+    async fn connect_to_any(self, addresses: Vec<PeerAddress>) -> io::Result<Transport> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "no address of the member is known");
+        for address in addresses {
+            match self.connect(&address).await {
+                Ok(transport) => return Ok(transport),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
-    let tls = tls.ok_or_else(|| io::Error::other("an https:// member, and no --peer-* files to speak TLS with"))?;
-    let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other)?;
-    let stream = TlsConnector::from(tls.client()).connect(name, stream).await?;
-    Ok(Transport::Tls(Box::new(stream)))
+
+    async fn connect(&self, address: &PeerAddress) -> io::Result<Transport> {
+        let wire = self.host.connect(address).await?;
+        if !address.tls {
+            return Ok(Transport::Plain(wire));
+        }
+        let tls = self.tls.as_ref();
+        let tls = tls.ok_or_else(|| io::Error::other("an https:// member, and no --peer-* files to speak TLS with"))?;
+        let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other)?;
+        let wire = TlsConnector::from(tls.client()).connect(name, wire).await?;
+        Ok(Transport::Tls(Box::new(wire)))
+    }
 }
 
 /// A connection with or without TLS.
 enum Transport {
-    Plain(TcpStream),
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    Plain(Wire),
+    Tls(Box<tokio_rustls::client::TlsStream<Wire>>),
 }
 
 impl AsyncRead for Transport {

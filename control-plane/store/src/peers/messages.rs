@@ -11,6 +11,8 @@ use proto::peer::append_answer::Outcome;
 use proto::peer::transfer_answer::Refusal as TransferRefusal;
 use proto::peer::{self, Matched, Route};
 use proto::store;
+use store_core::Revision;
+use store_core::fingerprint::{Added, Removed, Statement, Sum};
 
 use crate::raft::{Entry, LogId, Types, Vote, codec};
 
@@ -155,6 +157,40 @@ pub fn transfer_response(
     }
 }
 
+/// What a member says of its state.
+#[must_use]
+pub fn fingerprint_answer(statement: Option<&Statement>) -> peer::FingerprintAnswer {
+    let bytes = |sum: Sum| sum.0.to_be_bytes().to_vec().into();
+    let Some(statement) = statement else { return peer::FingerprintAnswer::default() };
+    peer::FingerprintAnswer {
+        settled: true,
+        removed_revision: statement.removed.revision.0,
+        removed_sum: bytes(statement.removed.sum),
+        added: statement
+            .added
+            .iter()
+            .map(|added| peer::AddedSum { index: added.index, sum: bytes(added.sum) })
+            .collect(),
+    }
+}
+
+/// What another member says of its state; `None` when that changes right now.
+pub fn statement(member: u64, answer: &peer::FingerprintAnswer) -> io::Result<Option<Statement>> {
+    if !answer.settled {
+        return Ok(None);
+    }
+    let sum = |bytes: &[u8]| {
+        let bytes = bytes.try_into().map_err(|_| missing("a sum of another length"))?;
+        Ok::<_, io::Error>(Sum(u128::from_be_bytes(bytes)))
+    };
+    let added = answer.added.iter().map(|added| Ok(Added { index: added.index, sum: sum(&added.sum)? }));
+    Ok(Some(Statement {
+        member,
+        removed: Removed { revision: Revision(answer.removed_revision), sum: sum(&answer.removed_sum)? },
+        added: added.collect::<io::Result<_>>()?,
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +222,20 @@ mod tests {
         let mut damaged = message;
         damaged.entries[1] = damaged.entries[1].slice(1..);
         assert!(append(&damaged).is_err());
+    }
+
+    #[test]
+    fn statements_come_back_as_they_went() {
+        let said = Statement {
+            member: 7,
+            removed: Removed { revision: Revision(-1), sum: Sum(3) },
+            added: vec![Added { index: 4, sum: Sum(u128::MAX) }],
+        };
+        let mut answer = fingerprint_answer(Some(&said));
+        assert_eq!(statement(7, &answer).unwrap(), Some(said));
+        assert_eq!(statement(7, &fingerprint_answer(None)).unwrap(), None);
+        answer.added[0].sum = "short".into();
+        assert!(statement(7, &answer).is_err());
     }
 
     #[test]

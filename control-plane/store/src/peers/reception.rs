@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::peer::peer_server::PeerServer;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
-use tonic::transport::server::Router;
+use tonic::transport::server::{Connected, Router};
 
 use super::MAX_MESSAGE;
 use super::service::{Desk, Service};
@@ -52,18 +53,24 @@ pub async fn listen(
     let listener = TcpListener::bind(listen.address).await?;
     let address = listener.local_addr()?;
     tracing::info!(%address, tls = listen.tls, "serving other members");
-    let router = router(desk);
-    let stopped = stopped(stopping.clone());
     if let Some(tls) = tls.filter(|_| listen.tls) {
         let (streams, incoming) = mpsc::channel(HANDSHAKES);
-        tokio::spawn(accept(listener, stopping, Gate { streams, tls: tls.clone() }));
-        serve(router.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopped));
+        tokio::spawn(accept(listener, stopping.clone(), Gate { streams, tls: tls.clone() }));
+        serve_incoming(desk, incoming, stopping);
     } else {
         let (streams, incoming) = mpsc::channel(HANDSHAKES);
-        tokio::spawn(accept(listener, stopping, streams));
-        serve(router.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopped));
+        tokio::spawn(accept(listener, stopping.clone(), streams));
+        serve_incoming(desk, incoming, stopping);
     }
     Ok(())
+}
+
+/// Serves members on connections that somebody else takes in.
+pub fn serve_incoming<W>(desk: &Arc<Desk>, wires: mpsc::Receiver<io::Result<W>>, stopping: watch::Receiver<bool>)
+where
+    W: AsyncRead + AsyncWrite + Connected + Send + Unpin + 'static,
+{
+    serve(router(desk).serve_with_incoming_shutdown(ReceiverStream::new(wires), stopped(stopping)));
 }
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {

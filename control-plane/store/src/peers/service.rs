@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::stream::{self, FuturesUnordered};
 use futures::{Stream, StreamExt};
@@ -13,13 +13,14 @@ use openraft::impls::ProgressResponder;
 use openraft::vote::leader_id_std::CommittedLeaderId;
 use proto::peer::peer_server::Peer;
 use proto::peer::{
-    AppendAnswer, AppendRequest, ChangeMembersAnswer, ChangeMembersRequest, ForwardAnswer, ForwardRequest,
-    Introduction, JoinAnswer, JoinRequest, LeaseTimeAnswer, LeaseTimeRequest, ReadIndexAnswer, ReadIndexRequest,
-    RenewLeaseAnswer, RenewLeaseRequest, Route, SnapshotAnswer, SnapshotPart, TransferAnswer, TransferRequest,
-    VoteAnswer, VoteRequest,
+    AppendAnswer, AppendRequest, ChangeMembersAnswer, ChangeMembersRequest, FingerprintAnswer, FingerprintRequest,
+    ForwardAnswer, ForwardRequest, Introduction, JoinAnswer, JoinRequest, LeaseTimeAnswer, LeaseTimeRequest,
+    ReadIndexAnswer, ReadIndexRequest, RenewLeaseAnswer, RenewLeaseRequest, Route, SnapshotAnswer, SnapshotPart,
+    TransferAnswer, TransferRequest, VoteAnswer, VoteRequest,
 };
 use store_core::{LeaseId, members};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -269,6 +270,11 @@ impl Peer for Service {
         let change = message.change.map(Change::asked).ok_or_else(|| Status::invalid_argument("no change"))?;
         let changed = node.change_members_as_leader(&change).await.map_err(refused)?;
         Ok(Response::new(ChangeMembersAnswer { index: changed.index, id: changed.id }))
+    }
+
+    async fn fingerprint(&self, request: Request<FingerprintRequest>) -> Result<Response<FingerprintAnswer>, Status> {
+        let node = self.0.admit(request.into_inner().route.as_ref())?;
+        Ok(Response::new(messages::fingerprint_answer(node.statement().as_ref())))
     }
 
     async fn introduce(&self, request: Request<Introduction>) -> Result<Response<Introduction>, Status> {

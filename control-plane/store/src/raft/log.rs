@@ -10,10 +10,10 @@ mod writer;
 
 use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
@@ -23,11 +23,13 @@ use proto::store::Identity;
 use rocksdb::properties;
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, ReadOptions, WriteOptions};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::codec;
 use super::{Entry, LogId, Types, Vote};
 use crate::closing::Open;
 use crate::folder;
+use crate::host::{Host, Worker};
 use crate::metrics::Metrics;
 use crate::peers::BATCH_BYTES;
 use crate::poison::Poison;
@@ -50,7 +52,7 @@ const QUEUE: usize = 4096;
 pub struct Log {
     shared: Arc<Shared>,
     jobs: mpsc::Sender<Job>,
-    writer: Arc<JoinHandle<()>>,
+    writer: Arc<Worker>,
 }
 
 /// What the log, its readers and its writer share.
@@ -59,6 +61,9 @@ struct Shared {
     memory: Mutex<Memory>,
     poison: Poison,
     metrics: Arc<Metrics>,
+    host: Arc<dyn Host>,
+    /// Since when the disk has a write to do.
+    writing: Mutex<Option<Instant>>,
     /// Behind the database: it is closed first.
     _open: Open,
 }
@@ -79,6 +84,10 @@ impl Shared {
     fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
         // A panic while it was held cannot leave it half changed: every change is a single assignment or push.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writing(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn family(&self, name: &str) -> io::Result<&ColumnFamily> {
@@ -164,14 +173,15 @@ fn family_options(options: &Options, write_buffer: usize) -> Options {
 }
 
 impl Log {
-    /// Opens the log in `folder`, making it if it is not there, and starts its writer thread.
-    pub fn open(folder: &Path, poison: Poison, metrics: Arc<Metrics>) -> io::Result<Self> {
+    /// Opens the log in `folder`, making it if it is not there, and starts its writer.
+    pub fn open(folder: &Path, poison: Poison, metrics: Arc<Metrics>, host: Arc<dyn Host>) -> io::Result<Self> {
         let options = options(folder::is_new(folder)?);
         let families = [(LOG, 16 << 20), (META, 1 << 20), (rocksdb::DEFAULT_COLUMN_FAMILY_NAME, 1 << 20)];
         let families = families.map(|(name, size)| ColumnFamilyDescriptor::new(name, family_options(&options, size)));
         let db = DB::open_cf_descriptors(&options, folder, families).map_err(io::Error::other)?;
         let memory = Memory::default();
-        let shared = Shared { db, memory: Mutex::new(memory), poison, metrics, _open: Open::new() };
+        let (memory, writing) = (Mutex::new(memory), Mutex::default());
+        let shared = Shared { db, memory, poison, metrics, host, writing, _open: Open::new() };
         let vote = shared.meta(VOTE)?.map(|bytes| codec::decode_vote(&bytes)).transpose()?;
         let purged = shared.meta(PURGED)?.map(|bytes| codec::decode_log_id(&bytes)).transpose()?;
         let last = {
@@ -195,7 +205,7 @@ impl Log {
         }
         let shared = Arc::new(shared);
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let writer = Arc::new(writer::start(Arc::clone(&shared), queue)?);
+        let writer = Arc::new(writer::start(&*shared.host, Arc::clone(&shared), queue)?);
         Ok(Self { shared, jobs, writer })
     }
 
@@ -218,13 +228,17 @@ impl Log {
         let Self { shared, jobs, writer } = self;
         // The writer ends when nobody can give it anything to write, and closes the database when it is the last to hold it.
         drop((shared, jobs));
-        let ended = Arc::into_inner(writer).map_or(Ok(()), JoinHandle::join);
-        ended.map_err(|_| io::Error::other("the writer of the log ended in the middle of it"))
+        Arc::into_inner(writer).map_or(Ok(()), Worker::join)
     }
 
     /// Everything queued before is durable on return.
     pub async fn sync(&self) -> io::Result<()> {
         self.write(Job::Sync).await
+    }
+
+    /// How long the write that is under way has taken so far.
+    pub fn stalled_for(&self) -> Duration {
+        self.shared.writing().map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Whether entries were removed from the front of the log.
@@ -263,6 +277,12 @@ impl Log {
         let gone = || io::Error::other("the writer of the log is gone");
         self.jobs.send(job(done)).await.map_err(|_| gone())?;
         result.await.map_err(|_| gone())?
+    }
+
+    /// Entries of a range, at most about `max_bytes` of them; the first one is not the first of the range when that is
+    /// purged. Blocks the thread.
+    pub fn entries(&self, range: Range<u64>, max_bytes: usize) -> io::Result<Vec<Entry>> {
+        self.read(&range, max_bytes)
     }
 
     /// Reads entries, at most about `max_bytes` of them but always one if there is one.

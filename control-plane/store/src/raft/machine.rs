@@ -1,4 +1,4 @@
-//! The state machine: committed entries become changes of the database, one batch at a time, on a thread of its own.
+//! The state machine: committed entries become changes of the database, one batch at a time, by a worker of its own.
 //!
 //! The database has no write-ahead log. What counts as a snapshot is therefore what is flushed: [`Builder`] flushes and
 //! reports the last entry that was applied before it began, and only up to there may the log be purged.
@@ -17,6 +17,7 @@ use openraft::{EntryPayload, OptionalSend};
 use prost::Message;
 use proto::store::Command;
 use store_core::apply::{Reply, apply};
+use store_core::fingerprint::{self, Added};
 use store_core::overlay::Write;
 use store_core::record::State;
 use store_core::{Overlay, Space, View, members};
@@ -24,6 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{LogId, StoredMembership, Types, codec};
 use crate::database::Database;
+use crate::fingerprints;
+use crate::host::Host;
 use crate::poison::Poison;
 
 /// In `meta`: the last applied entry.
@@ -34,17 +37,17 @@ pub const MEMBERSHIP: &[u8] = b"membership";
 /// Entries applied in one batch of the database. Larger: fewer writes, but answers of the first ones wait for the last.
 const BATCH: usize = 512;
 
-/// Hears of everything that is applied, in order, before anybody is answered. Called on the apply thread.
+/// Hears of everything that is applied, in order, before anybody is answered. Called by the apply worker.
 pub trait Listener: Send + 'static {
     /// The member this is: commands that it sent to a leader are answered here.
     fn member(&self) -> u64;
     /// A batch was applied: the state stands at `state`.
-    fn applied(&mut self, batch: Applied, state: State);
+    fn applied(&mut self, batch: Applied, state: State) -> impl Future<Output = ()> + Send;
     /// The batch's callers were answered, up to the entry `last`; `own` are the answers to what this member had sent to a
     /// leader, by the numbers it gave them.
     fn answered(&mut self, own: Vec<(u64, Reply)>, last: LogId);
     /// The state was replaced as a whole, by one that holds the log up to `last`.
-    fn replaced(&mut self, state: State, last: Option<LogId>);
+    fn replaced(&mut self, state: State, last: Option<LogId>) -> impl Future<Output = ()> + Send;
 }
 
 /// What a batch did.
@@ -60,6 +63,8 @@ pub struct Applied {
     pub left: bool,
     /// What happened to tokens.
     pub tokens: Vec<store_core::auth::tokens::TokenChange>,
+    /// The sum of everything that was added, up to the last entry.
+    pub added: Added,
 }
 
 /// The state machine's handle for openraft.
@@ -77,19 +82,24 @@ enum Job {
 }
 
 impl Machine {
-    /// Starts the apply thread over `database`.
-    pub fn start(database: Arc<Database>, poison: Poison, listener: impl Listener) -> io::Result<Self> {
+    /// Starts the apply worker over `database`.
+    pub fn start(
+        database: Arc<Database>,
+        poison: Poison,
+        listener: impl Listener,
+        host: &dyn Host,
+    ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(4);
         // Nothing is in memory only when a database has just been opened: it is a snapshot as it is.
         let meta = database.read(meta)?;
         let described = Arc::new(std::sync::Mutex::new(meta.last_log_id.is_some().then_some(meta)));
         let worker = Worker { database: Arc::clone(&database), poison, listener };
-        std::thread::Builder::new().name("apply".to_owned()).spawn(move || worker.run(queue))?;
+        host.start("apply", Box::pin(worker.run(queue)))?;
         Ok(Self { database, jobs, checkpoints: Arc::default(), described })
     }
 
     async fn job(&self, job: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Job) -> io::Result<()> {
-        let gone = || io::Error::other("the apply thread is gone");
+        let gone = || io::Error::other("the apply worker is gone");
         let (done, result) = oneshot::channel();
         self.jobs.send(job(done)).await.map_err(|_| gone())?;
         result.await.map_err(|_| gone())?
@@ -228,7 +238,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
     }
 }
 
-/// The apply thread.
+/// The apply worker.
 struct Worker<L> {
     database: Arc<Database>,
     poison: Poison,
@@ -236,11 +246,11 @@ struct Worker<L> {
 }
 
 impl<L: Listener> Worker<L> {
-    fn run(mut self, mut queue: mpsc::Receiver<Job>) {
-        while let Some(job) = queue.blocking_recv() {
+    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        while let Some(job) = queue.recv().await {
             let (result, done) = match job {
-                Job::Apply { entries, done } => (self.poison.check().and_then(|()| self.apply(entries)), done),
-                Job::Replace { image, done } => (self.poison.check().and_then(|()| self.replace(&image)), done),
+                Job::Apply { entries, done } => (self.apply(entries).await, done),
+                Job::Replace { image, done } => (self.replace(&image).await, done),
             };
             if let Err(error) = &result {
                 self.poison.spread(format!("the state cannot be written: {error}"));
@@ -249,13 +259,14 @@ impl<L: Listener> Worker<L> {
         }
     }
 
-    fn apply(&mut self, entries: Vec<EntryResponder<Types>>) -> io::Result<()> {
+    async fn apply(&mut self, entries: Vec<EntryResponder<Types>>) -> io::Result<()> {
+        self.poison.check()?;
         let Some(last) = entries.last().map(|(entry, _)| entry.log_id()) else { return Ok(()) };
         let mut answers = Answers { member: self.listener.member(), here: Vec::new(), own: Vec::new() };
         let (applied, state, writes) =
             self.database.read_newest(|view| change(view, entries, &mut answers).map_err(io::Error::other))?;
         self.database.write(writes)?;
-        self.listener.applied(applied, state);
+        self.listener.applied(applied, state).await;
         for (responder, reply) in answers.here {
             responder.send(reply);
         }
@@ -263,13 +274,16 @@ impl<L: Listener> Worker<L> {
         Ok(())
     }
 
-    fn replace(&mut self, image: &Image) -> io::Result<()> {
+    async fn replace(&mut self, image: &Image) -> io::Result<()> {
+        self.poison.check()?;
         let Image::Taken(folder) = image else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a described snapshot holds nothing to take over"));
         };
         self.database.replace(&folder.0)?;
+        fingerprints::establish(&self.database)?;
         let (last, _) = self.database.read(standing)?;
-        self.listener.replaced(self.database.read(State::load).map_err(io::Error::other)?, last);
+        let state = self.database.read(State::load).map_err(io::Error::other)?;
+        self.listener.replaced(state, last).await;
         Ok(())
     }
 }
@@ -292,8 +306,10 @@ fn change(
     let mut state = State::load(view)?;
     let mut overlay = Overlay::new(view);
     let mut sum = Applied::default();
+    let mut last = 0;
     for (entry, responder) in entries {
         let id = entry.log_id();
+        last = id.index;
         let mut own = None;
         let reply = match entry.payload {
             EntryPayload::Blank => Reply::Done,
@@ -327,5 +343,10 @@ fn change(
     }
     let (key, value) = state.record();
     overlay.put(Space::Meta, key, value);
-    Ok((sum, state, overlay.into_writes()))
+    let mut writes = overlay.into_writes();
+    let before = Added::load(view)?.unwrap_or_default();
+    sum.added = Added { index: last, sum: before.sum.plus(fingerprint::difference(view, &writes)?) };
+    let (key, value) = sum.added.record();
+    writes.push(Write { space: Space::Meta, key: key.into(), value: Some(value.into()) });
+    Ok((sum, state, writes))
 }

@@ -1,4 +1,4 @@
-//! `store snapshot …`: etcdutl's commands, with its names and flags.
+//! `store snapshot …`: etcdutl's commands and etcdctl's `save`, with their names and flags.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -10,10 +10,11 @@ use clap::{Args, Parser, Subcommand};
 use store_core::record::State;
 
 use super::restore::{Bump, Founding, RestoreError, restore};
+use super::save::{Member, SaveError, save};
 use super::status::{Format, summary};
 use super::verify::{Proof, VerifyError, verify};
 
-/// Looks into snapshots and restores them.
+/// Fetches snapshots, looks into them and restores them.
 #[derive(Debug, Parser)]
 #[command(name = "store snapshot", bin_name = "store snapshot", args_override_self = true)]
 struct Snapshot {
@@ -26,6 +27,13 @@ struct Snapshot {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Fetch a snapshot from a member.
+    Save {
+        /// Where to.
+        filename: PathBuf,
+        #[command(flatten)]
+        member: Box<Member>,
+    },
     /// Make a data folder of a snapshot, by whatever etcd or store it was made.
     Restore {
         /// The snapshot.
@@ -134,8 +142,23 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn execute(snapshot: &Snapshot) -> Result<String, VerifyError> {
+/// A command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+}
+
+fn execute(snapshot: &Snapshot) -> Result<String, Failure> {
     match &snapshot.command {
+        Command::Save { filename, member } => {
+            let size = save(member, filename)?;
+            Ok(format!("Snapshot saved at {} ({size} bytes)", filename.display()))
+        }
         Command::Restore { filename, skip_hash_check, target, revision } => {
             let folder = target.folder();
             let state = restore(filename, &folder, &target.founding()?, revision.bump()?, *skip_hash_check)?;

@@ -25,6 +25,7 @@ use store_core::{Fault, Revision, Space, auth};
 
 use super::file::{self, Untrusted};
 use crate::database::Database;
+use crate::host::System;
 use crate::metrics::Metrics;
 use crate::poison::Poison;
 use crate::raft::codec::{encode_log_id, encode_stored_membership, log_id};
@@ -187,28 +188,38 @@ pub fn restore(
     let mut source = File::open(path).map_err(open)?;
     let checksum = file::verify(&mut source, skip_hash_check)?;
     let mut reader = Reader::open(source)?;
-    build(data_dir, founding, &checksum, |database| {
+    build(data_dir, founding, |database| {
         let state = take(&mut reader, database)?;
         let state = bump_revision(database, state, bump)?;
         finish(database, state)?;
-        Ok(state)
+        Ok((state, checksum.to_vec()))
     })
 }
 
-/// Makes a data folder whose state `fill` writes. `origin` stands for what it is made of.
-pub fn build<T>(
+/// Makes a data folder whose state `fill` writes. What `fill` returns besides stands for what the state is made of.
+pub fn build<T, E: From<RestoreError>>(
     data_dir: &Path,
     founding: &Founding,
-    origin: &[u8],
-    fill: impl FnOnce(&Database) -> Result<T, RestoreError>,
-) -> Result<T, RestoreError> {
+    fill: impl FnOnce(&Database) -> Result<(T, Vec<u8>), E>,
+) -> Result<T, E> {
     let unfinished = data_dir.join(UNFINISHED);
     make_room(data_dir, &unfinished)?;
+    let database = Database::open(&unfinished).map_err(writing("make the new state"))?;
+    let (filled, origin) = fill(&database)?;
+    place(data_dir, &unfinished, founding, &origin, database)?;
+    Ok(filled)
+}
+
+/// Makes a member of a state and puts it into its place.
+fn place(
+    data_dir: &Path,
+    unfinished: &Path,
+    founding: &Founding,
+    origin: &[u8],
+    database: Database,
+) -> Result<(), RestoreError> {
     let (cluster_id, ids) = founding.ids(origin);
     let member_id = ids.get(founding.name.as_str()).copied().unwrap_or_default();
-
-    let database = Database::open(&unfinished).map_err(writing("make the new state"))?;
-    let filled = fill(&database)?;
     let first = log_id(1, 1);
     let nodes = founding
         .members
@@ -229,11 +240,10 @@ pub fn build<T>(
 
     found(&unfinished.join("raft"), cluster_id, member_id).map_err(writing("make the new log"))?;
     let place = || {
-        std::fs::rename(&unfinished, data_dir.join(FINISHED_NAME))?;
+        std::fs::rename(unfinished, data_dir.join(FINISHED_NAME))?;
         File::open(data_dir)?.sync_all()
     };
-    place().map_err(writing("put the new data folder in its place"))?;
-    Ok(filled)
+    place().map_err(writing("put the new data folder in its place"))
 }
 
 /// The folder must not hold anything but what an interrupted restore left.
@@ -263,7 +273,7 @@ fn make_room(data_dir: &Path, unfinished: &Path) -> Result<(), RestoreError> {
 fn found(folder: &Path, cluster_id: u64, member_id: u64) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(async {
-        let mut log = Log::open(folder, Poison::default(), Arc::new(Metrics::default()))?;
+        let mut log = Log::open(folder, Poison::default(), Arc::new(Metrics::default()), System::shared())?;
         log.set_identity(&Identity { cluster_id, member_id, ..Identity::default() })?;
         log.save_vote(&Vote::new(1, member_id)).await?;
         log.purge(log_id(1, 1)).await?;
@@ -372,7 +382,8 @@ fn batch<R: Read + Seek>(
     Ok(true)
 }
 
-fn bump_revision(database: &Database, state: State, bump: Bump) -> Result<State, RestoreError> {
+/// Moves the revision, if that is wanted.
+pub(crate) fn bump_revision(database: &Database, state: State, bump: Bump) -> Result<State, RestoreError> {
     let by = match bump {
         Bump::None => return Ok(state),
         Bump::Compacted(by) => by,

@@ -8,19 +8,23 @@ use proto::store::LeaseExpire;
 
 use super::*;
 use crate::compaction;
+use crate::fingerprint::{self, Removed, Sum};
 use crate::hash::hash_kv;
 use crate::memory::Memory;
 use crate::range::page;
+use crate::scrub;
 
 /// A store in memory that applies one command at a time.
 struct Store {
     memory: Memory,
     state: State,
+    /// The fingerprint, kept change by change.
+    added: Sum,
 }
 
 impl Store {
     fn new() -> Self {
-        Self { memory: Memory::default(), state: State::EMPTY }
+        Self { memory: Memory::default(), state: State::EMPTY, added: Sum::default() }
     }
 
     fn apply(&mut self, op: Op) -> Applied {
@@ -29,6 +33,7 @@ impl Store {
         let (key, value) = self.state.record();
         overlay.put(Space::Meta, key, value);
         let writes = overlay.into_writes();
+        self.added = self.added.plus(fingerprint::difference(&self.memory, &writes).unwrap());
         self.memory.absorb(writes);
         assert_eq!(State::load(&self.memory).unwrap(), self.state);
         applied
@@ -51,12 +56,20 @@ impl Store {
             for (space, key) in &step.removals {
                 assert!(self.memory.remove(*space, key), "removed once: {space:?} {key:?}");
             }
-            let (key, value) = step.record();
             let mut overlay = Overlay::new(&self.memory);
-            overlay.put(Space::Meta, key, value.to_vec());
+            for (key, value) in step.records() {
+                overlay.put(Space::Meta, key, value);
+            }
             let writes = overlay.into_writes();
             self.memory.absorb(writes);
         }
+    }
+
+    /// The fingerprint that was kept is the one of what is there.
+    fn check_fingerprint(&self) {
+        let removed = Removed::load(&self.memory).unwrap().map_or(Sum::default(), |removed| removed.sum);
+        let scanned = scrub::sum(&self.memory, &mut |_| true).unwrap();
+        assert_eq!(scanned, Some(self.added.minus(removed)));
     }
 
     fn range(&self, request: &RangeRequest) -> Result<raw::RangeResponse, Refusal> {
@@ -478,6 +491,7 @@ fn random_histories_agree_with_a_model_at_every_revision() {
                         let planned = hash_kv(&store.memory, &store.state, 0).unwrap();
                         store.remove_compacted(1 + dice.roll(5) as usize);
                         let removed = hash_kv(&store.memory, &store.state, 0).unwrap();
+                        store.check_fingerprint();
                         assert_eq!(
                             (planned, before),
                             (removed, planned.revision),

@@ -1,13 +1,14 @@
 //! Sending the state.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, SeekFrom};
 use std::path::Path;
 
 use openraft::type_config::alias::SnapshotMetaOf;
 use proto::peer::snapshot_answer::Answer;
 use proto::peer::snapshot_part::Part;
 use proto::peer::{Route, SnapshotAnswer, SnapshotChunk, SnapshotFile, SnapshotOffer, SnapshotPart};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -49,20 +50,19 @@ pub async fn send(
         Answer::Wanted(wanted) if wanted.offsets.len() == files.len() => wanted.offsets,
         Answer::Wanted(_) => return Err(Status::internal("an answer to another offer of the state")),
     };
-    let (runtime, folder) = (tokio::runtime::Handle::current(), folder.to_path_buf());
-    let reader = tokio::task::spawn_blocking(move || {
-        let sender = Sender { parts, route, runtime };
+    let reader = async {
+        let sender = Sender { parts, route };
         for (number, (file, offset)) in (0..).zip(files.iter().zip(offsets)) {
-            sender.file(&folder, number, file, offset)?;
+            sender.file(folder, number, file, offset).await?;
         }
         Ok::<_, io::Error>(())
-    });
+    };
     // A receiver that refuses what it gets answers before everything is sent.
     let answer = tokio::select! {
         biased;
         answer = next_or_never(&mut answers) => answer?,
         read = reader => {
-            read.map_err(|error| Status::internal(error.to_string()))?.map_err(broken)?;
+            read.map_err(broken)?;
             next(&mut answers, INSTALL).await?
         }
     };
@@ -82,28 +82,27 @@ async fn next(answers: &mut Streaming<SnapshotAnswer>, patience: std::time::Dura
     answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("the receiver of the state says nothing")))
 }
 
-/// Reads files and sends them, on a thread that may wait for the disk.
+/// Reads files and sends them.
 struct Sender {
     parts: mpsc::Sender<SnapshotPart>,
     route: Route,
-    runtime: tokio::runtime::Handle,
 }
 
 impl Sender {
-    fn file(&self, folder: &Path, number: u32, listed: &SnapshotFile, mut offset: u64) -> io::Result<()> {
+    async fn file(&self, folder: &Path, number: u32, listed: &SnapshotFile, mut offset: u64) -> io::Result<()> {
         if offset >= listed.size {
             return Ok(());
         }
-        let mut file = File::open(folder.join(&listed.name))?;
-        file.seek(SeekFrom::Start(offset))?;
+        let mut file = File::open(folder.join(&listed.name)).await?;
+        file.seek(SeekFrom::Start(offset)).await?;
         while offset < listed.size {
             let size = (listed.size - offset).min(CHUNK as u64) as usize;
             let mut data = vec![0; size];
-            file.read_exact(&mut data)?;
+            file.read_exact(&mut data).await?;
             let chunk = SnapshotChunk { file: number, offset, data: data.into() };
             let part = SnapshotPart { route: Some(self.route), part: Some(Part::Chunk(chunk)) };
-            let sent = self.runtime.block_on(self.parts.send_timeout(part, SILENCE));
-            sent.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the receiver takes no more"))?;
+            let sent = self.parts.send_timeout(part, SILENCE);
+            sent.await.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the receiver takes no more"))?;
             offset += size as u64;
         }
         Ok(())

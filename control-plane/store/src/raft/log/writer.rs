@@ -1,17 +1,17 @@
-//! The one thread that writes the log: everything that waits goes to disk in one batch with one fdatasync. While that
+//! The one worker that writes the log: everything that waits goes to disk in one batch with one fdatasync. While that
 //! runs, the next batch gathers, so the load sets the size of the batches and no timer is needed.
 
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Instant;
 
 use bytes::Bytes;
 use openraft::storage::IOFlushed;
 use rocksdb::{WriteBatch, WriteOptions};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::{COMMITTED, LOG, META, PURGED, Shared, VOTE};
+use crate::host::{Host, Worker};
 use crate::raft::{LogId, Types, codec};
 
 /// A batch is closed at this size even if more waits: a larger one delays those in front for little gain.
@@ -49,14 +49,15 @@ impl Waiter {
     }
 }
 
-pub(super) fn start(shared: Arc<Shared>, queue: mpsc::Receiver<Job>) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || run(&shared, queue))
+pub(super) fn start(host: &dyn Host, shared: Arc<Shared>, queue: mpsc::Receiver<Job>) -> io::Result<Worker> {
+    host.start("log-writer", Box::pin(run(shared, queue)))
 }
 
 /// Runs until every handle to the log is gone.
-fn run(shared: &Shared, mut queue: mpsc::Receiver<Job>) {
+async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Job>) {
+    let shared = &*shared;
     let mut dropped_upto = 0;
-    while let Some(first) = queue.blocking_recv() {
+    while let Some(first) = queue.recv().await {
         let mut batch = Batch::default();
         let mut job = Some(first);
         let mut result = Ok(());
@@ -65,7 +66,10 @@ fn run(shared: &Shared, mut queue: mpsc::Receiver<Job>) {
             let room = batch.waiters.len() < MAX_BATCH_JOBS && batch.writes.size_in_bytes() < MAX_BATCH_BYTES;
             job = if room { queue.try_recv().ok() } else { None };
         }
-        let result = shared.poison.check().and(result).and_then(|()| batch.write(shared));
+        let result = match shared.poison.check().and(result) {
+            Ok(()) => batch.write(shared).await,
+            Err(error) => Err(error),
+        };
         if let Err(error) = &result {
             // What is on disk now is unknown: nothing may be written behind it, and nothing acknowledged.
             shared.poison.spread(format!("the log cannot be written: {error}"));
@@ -148,17 +152,28 @@ impl Batch {
         Ok(())
     }
 
-    fn write(&mut self, shared: &Shared) -> io::Result<()> {
+    async fn write(&mut self, shared: &Shared) -> io::Result<()> {
         let committed = shared.memory().committed;
         if let Some(committed) = committed {
             self.writes.put_cf(shared.family(META)?, COMMITTED, codec::encode_log_id(&committed));
         }
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
         let started = Instant::now();
         let writes = std::mem::take(&mut self.writes);
-        let result = shared.db.write_opt(writes, &options).map_err(io::Error::other);
+        *shared.writing() = Some(started);
+        let result = reach(shared, writes).await;
+        *shared.writing() = None;
         shared.metrics.log_synced(started.elapsed());
         result
     }
+}
+
+/// Writes and flushes, past whatever the member's host puts in front of the disk and behind it.
+async fn reach(shared: &Shared, writes: WriteBatch) -> io::Result<()> {
+    shared.host.reach_disk().await?;
+    {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        shared.db.write_opt(writes, &options).map_err(io::Error::other)?;
+    }
+    shared.host.reach_disk().await
 }

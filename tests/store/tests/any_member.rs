@@ -1,0 +1,112 @@
+//! What a client begins at one member it can go on with at another: tokens, locks, elections.
+
+use proto::etcdserverpb::{
+    AuthEnableRequest, AuthUserAddRequest, AuthUserGrantRoleRequest, AuthenticateRequest, LeaseGrantRequest,
+    LeaseRevokeRequest, PutRequest,
+};
+use proto::v3electionpb::{CampaignRequest, LeaderRequest, ProclaimRequest, ResignRequest};
+use proto::v3lockpb::{LockRequest, UnlockRequest};
+use tests_store::{Client, Cluster, Kind, cluster_conformance, run_cluster, with_token, within, within_a_minute};
+use tonic::Code;
+
+/// A client of each member.
+async fn everywhere(cluster: &Cluster) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for index in 0..cluster.size() {
+        clients.push(cluster.client(index).await);
+    }
+    clients
+}
+
+async fn a_token_counts_everywhere(cluster: Cluster) {
+    let mut clients = everywhere(&cluster).await;
+    let auth = &mut clients[0].auth;
+    let (name, password) = ("root".to_owned(), "r".to_owned());
+    let user = AuthUserAddRequest { name: name.clone(), password: password.clone(), ..AuthUserAddRequest::default() };
+    auth.user_add(user).await.unwrap();
+    auth.user_grant_role(AuthUserGrantRoleRequest { user: name.clone(), role: name.clone() }).await.unwrap();
+    auth.auth_enable(AuthEnableRequest {}).await.unwrap();
+    let put = PutRequest { key: "k".into(), ..PutRequest::default() };
+    for giver in 0..clients.len() {
+        let request = AuthenticateRequest { name: name.clone(), password: password.clone() };
+        let token = within_a_minute("a token", async {
+            loop {
+                // A member that has not heard yet that it is to ask says so.
+                match clients[giver].auth.authenticate(request.clone()).await {
+                    Ok(answer) => return answer.into_inner().token,
+                    Err(status) if status.message().contains("authentication is not enabled") => {}
+                    Err(status) => panic!("{status}"),
+                }
+            }
+        })
+        .await;
+        for client in &mut clients {
+            // It is given out at once everywhere, as soon as the member has heard of it.
+            within_a_minute("the token at another member", async {
+                while let Err(status) = client.kv.put(with_token(&token, put.clone())).await {
+                    assert_eq!(status.code(), Code::Unauthenticated, "{status}");
+                }
+            })
+            .await;
+        }
+    }
+}
+
+mod a_token_counts_at_every_member {
+    use super::*;
+
+    const FLAGS: &[&str] = &["--client-cert-auth=false", "--bcrypt-cost=4"];
+
+    #[test]
+    fn etcd() {
+        run_cluster(Kind::Etcd, 3, FLAGS, a_token_counts_everywhere);
+    }
+
+    #[test]
+    fn ours() {
+        run_cluster(Kind::Ours, 3, FLAGS, a_token_counts_everywhere);
+    }
+}
+
+cluster_conformance!(a_lock_is_one_lock_at_every_member, async |cluster| {
+    let clients = everywhere(&cluster).await;
+    let mut held = within("lock", clients[0].lock.clone().lock(LockRequest { name: "l".into(), lease: 0 }))
+        .await
+        .unwrap()
+        .into_inner();
+    for round in 1..4 {
+        let (waiter, holder) = (&clients[round % 3], &clients[(round + 1) % 3]);
+        let id = 100 + round as i64;
+        waiter.lease.clone().lease_grant(LeaseGrantRequest { ttl: 600, id }).await.unwrap();
+        let mut lock = waiter.lock.clone();
+        let waiting = tokio::spawn(async move { lock.lock(LockRequest { name: "l".into(), lease: id }).await });
+        holder.clone().wait_for(&format!("l/{id:x}")).await;
+        assert!(!waiting.is_finished(), "two hold it");
+        // Given back at a member that neither of them had asked.
+        holder.lock.clone().unlock(UnlockRequest { key: held.key }).await.unwrap();
+        held = within("the lock", waiting).await.unwrap().unwrap().into_inner();
+        assert_eq!(held.key, format!("l/{id:x}"));
+    }
+});
+
+cluster_conformance!(an_election_is_one_election_at_every_member, async |cluster| {
+    let mut clients = everywhere(&cluster).await;
+    let campaign = |lease| CampaignRequest { name: "e".into(), lease, value: format!("by {lease}").into() };
+    for (index, id) in [(0, 7), (1, 8)] {
+        clients[index].lease.lease_grant(LeaseGrantRequest { ttl: 600, id }).await.unwrap();
+    }
+    let first = clients[0].election.campaign(campaign(7)).await.unwrap().into_inner().leader.unwrap();
+    let mut other = clients[1].election.clone();
+    let waiting = tokio::spawn(async move { other.campaign(campaign(8)).await });
+    clients[2].wait_for("e/8").await;
+    let proclaim = ProclaimRequest { leader: Some(first.clone()), value: "anew".into() };
+    clients[2].election.proclaim(proclaim).await.unwrap();
+    let leader = clients[1].election.leader(LeaderRequest { name: "e".into() }).await.unwrap().into_inner();
+    assert_eq!(leader.kv.unwrap().value, "anew");
+    clients[1].election.resign(ResignRequest { leader: Some(first) }).await.unwrap();
+    let second = within("the second leader", waiting).await.unwrap().unwrap().into_inner().leader.unwrap();
+    assert_eq!(second.lease, 8);
+    // Its lease ends elsewhere, and with it the lead.
+    clients[0].lease.lease_revoke(LeaseRevokeRequest { id: 8 }).await.unwrap();
+    assert!(clients[2].election.leader(LeaderRequest { name: "e".into() }).await.is_err());
+});
