@@ -4,7 +4,7 @@
 //! happened to it; the segments are the log. Damage to either of them, or to that member, shows as a difference.
 
 use store_core::backup::Moment;
-use store_core::backup::name::ChainName;
+use store_core::backup::name::{ChainName, SnapshotName};
 use store_core::backup::plan::{Chain, End};
 use store_core::backup::replay::Limit;
 use store_core::hash::{hash_all, hash_kv};
@@ -14,6 +14,9 @@ use tempfile::TempDir;
 use super::look_up;
 use super::restore::{BackupError, Restored, Source};
 use crate::database::Database;
+
+/// How often a backup is looked at anew because what was to be proven grew too old for its retention meanwhile.
+const ROUNDS: usize = 3;
 
 /// A backup is not what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,15 @@ pub enum VerifyError {
     /// There is nothing to prove.
     #[error("there is no backup of this cluster")]
     Empty,
+    /// Even the newest snapshots were removed before they could be proven.
+    #[error("the retention removes snapshots faster than they can be proven")]
+    Overtaken,
+}
+
+impl VerifyError {
+    fn is_not_found(&self) -> bool {
+        matches!(self, Self::Backup(BackupError::Target(error)) if error.is_not_found())
+    }
 }
 
 /// What was proven of one chain.
@@ -80,12 +92,18 @@ fn as_text<S: serde::Serializer>(chain: &ChainName, serializer: S) -> Result<S::
     serializer.serialize_str(chain.as_str())
 }
 
-/// Proves every chain of a backup.
+/// Proves every chain of a backup. One that goes on being written, and being removed from, is proven as far as it stays.
 pub fn verify(source: Source<'_>) -> Result<Vec<Proof>, VerifyError> {
-    let chains = look_up(source.target, source.cluster_id).map_err(BackupError::from)?;
-    let useful = chains.iter().filter(|chain| !chain.snapshots.is_empty());
-    let proofs = useful.map(|chain| prove(source, chain)).collect::<Result<Vec<_>, _>>()?;
-    if proofs.is_empty() { Err(VerifyError::Empty) } else { Ok(proofs) }
+    for _ in 0..ROUNDS {
+        let chains = look_up(source.target, source.cluster_id).map_err(BackupError::from)?;
+        let useful = chains.iter().filter(|chain| !chain.snapshots.is_empty());
+        match useful.map(|chain| prove(source, chain)).collect::<Result<Option<Vec<_>>, _>>()? {
+            Some(proofs) if proofs.is_empty() => return Err(VerifyError::Empty),
+            Some(proofs) => return Ok(proofs),
+            None => {}
+        }
+    }
+    Err(VerifyError::Overtaken)
 }
 
 /// A database that goes with its folder.
@@ -105,7 +123,8 @@ impl Scratch {
     }
 }
 
-fn prove(source: Source<'_>, chain: &Chain) -> Result<Proof, VerifyError> {
+/// Proves a chain; `None`: its newest snapshot is not there any more.
+fn prove(source: Source<'_>, chain: &Chain) -> Result<Option<Proof>, VerifyError> {
     let mut proof = Proof {
         chain: chain.name.clone(),
         snapshots: 0,
@@ -116,39 +135,58 @@ fn prove(source: Source<'_>, chain: &Chain) -> Result<Proof, VerifyError> {
         until: Moment(0),
         hash: 0,
     };
+    let mut newest_is_there = false;
     for (position, name) in chain.snapshots.iter().enumerate() {
-        let scratch = Scratch::new(source)?;
-        let begin = source.snapshot(&chain.name, name, &scratch.database)?;
-        proof.snapshots += 1;
-        let next = chain.snapshots.get(position + 1);
-        let (mut segments, end) = chain.follow(name);
-        if let Some(next) = next {
-            segments.retain(|segment| segment.first <= next.place.index);
-        }
-        let limit = Limit { index: next.map(|next| next.place.index), ..Limit::default() };
-        let (replayed, _) = source.replay(&chain.name, &segments, begin, &limit, &scratch.database)?;
-        proof.segments += segments.len();
-        proof.entries += replayed.replayed;
-        match (next, end) {
-            (Some(next), _) if replayed.place == next.place => {
-                let other = Scratch::new(source)?;
-                let pictured = source.snapshot(&chain.name, next, &other.database)?;
-                let (replayed, snapshot) = (scratch.hash(&replayed)?, other.hash(&pictured)?);
-                if replayed != snapshot {
-                    return Err(VerifyError::Differs { index: next.place.index, replayed, snapshot });
-                }
-                proof.compared += 1;
-            }
-            // Behind the last segment there may be snapshots that no segment leads to yet.
-            (Some(_) | None, End::Newest | End::Gap(_)) => {}
-            (Some(_) | None, End::Missing { from, to }) => {
-                return Err(BackupError::Missing { chain: chain.name.clone(), from, to }.into());
-            }
-        }
-        if next.is_none() {
-            (proof.revision, proof.until) = (replayed.state.revision, replayed.time);
-            proof.hash = scratch.database.read(|view| hash_kv(view, &replayed.state, 0))?.hash;
+        match prove_from(source, chain, position, &mut proof) {
+            Ok(()) => newest_is_there = true,
+            // Snapshots grow too old one after the other, and the segments that only they need with them.
+            Err(error) if error.is_not_found() && !is_there(source, &chain.name, name)? => newest_is_there = false,
+            Err(error) => return Err(error),
         }
     }
-    Ok(proof)
+    Ok(newest_is_there.then_some(proof))
+}
+
+/// Whether the backup has a snapshot now.
+fn is_there(source: Source<'_>, chain: &ChainName, name: &SnapshotName) -> Result<bool, BackupError> {
+    let chains = look_up(source.target, source.cluster_id)?;
+    Ok(chains.iter().any(|other| other.name == *chain && other.snapshots.contains(name)))
+}
+
+/// Restores the snapshot at `position`, replays what follows it, and compares that with the next snapshot.
+fn prove_from(source: Source<'_>, chain: &Chain, position: usize, proof: &mut Proof) -> Result<(), VerifyError> {
+    let name = &chain.snapshots[position];
+    let next = chain.snapshots.get(position + 1);
+    let (mut segments, end) = chain.follow(name);
+    if let Some(next) = next {
+        segments.retain(|segment| segment.first <= next.place.index);
+    }
+    let limit = Limit { index: next.map(|next| next.place.index), ..Limit::default() };
+    let scratch = Scratch::new(source)?;
+    let begin = source.snapshot(&chain.name, name, &scratch.database)?;
+    let (replayed, _) = source.replay(&chain.name, &segments, begin, &limit, &scratch.database)?;
+    match (next, end) {
+        (Some(next), _) if replayed.place == next.place => {
+            let other = Scratch::new(source)?;
+            let pictured = source.snapshot(&chain.name, next, &other.database)?;
+            let (replayed, snapshot) = (scratch.hash(&replayed)?, other.hash(&pictured)?);
+            if replayed != snapshot {
+                return Err(VerifyError::Differs { index: next.place.index, replayed, snapshot });
+            }
+            proof.compared += 1;
+        }
+        // Behind the last segment there may be snapshots that no segment leads to yet.
+        (Some(_) | None, End::Newest | End::Gap(_)) => {}
+        (Some(_) | None, End::Missing { from, to }) => {
+            return Err(BackupError::Missing { chain: chain.name.clone(), from, to }.into());
+        }
+    }
+    if next.is_none() {
+        (proof.revision, proof.until) = (replayed.state.revision, replayed.time);
+        proof.hash = scratch.database.read(|view| hash_kv(view, &replayed.state, 0))?.hash;
+    }
+    proof.snapshots += 1;
+    proof.segments += segments.len();
+    proof.entries += replayed.replayed;
+    Ok(())
 }

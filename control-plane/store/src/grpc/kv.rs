@@ -50,18 +50,27 @@ pub(super) async fn read(
     result.map_err(failed)
 }
 
+/// Waits until this member may answer a read.
+async fn may_read(node: &Node, linearizable: bool) -> Result<(), Refusal> {
+    node.alarms.check_corrupt()?;
+    if linearizable {
+        node.barrier().await?;
+        // What was waited for may be that the state here is corrupt.
+        node.alarms.check_corrupt()?;
+    }
+    Ok(())
+}
+
 #[tonic::async_trait]
 impl Kv for Service {
     async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
         let node = &self.0;
         check::range(request.get_ref()).map_err(refused)?;
-        node.alarms.check_corrupt().map_err(refused)?;
-        if !request.get_ref().serializable {
-            if node.is_learner() {
-                return Err(refused(Refusal::NotForLearner));
-            }
-            node.barrier().await.map_err(refused)?;
+        let linearizable = !request.get_ref().serializable;
+        if linearizable && node.is_learner() {
+            return Err(refused(Refusal::NotForLearner));
         }
+        may_read(node, linearizable).await.map_err(refused)?;
         let caller = self.caller(&request).await?;
         let mut answer = read(node, request.into_inner(), caller).await?;
         node.metrics.ranges.fetch_add(1, Ordering::Relaxed);
@@ -74,10 +83,7 @@ impl Kv for Service {
     async fn range_stream(&self, request: Request<RangeRequest>) -> Result<Response<Self::RangeStreamStream>, Status> {
         let node = Arc::clone(&self.0);
         check::range_stream(request.get_ref()).map_err(refused)?;
-        node.alarms.check_corrupt().map_err(refused)?;
-        if !request.get_ref().serializable {
-            node.barrier().await.map_err(refused)?;
-        }
+        may_read(&node, !request.get_ref().serializable).await.map_err(refused)?;
         let caller = self.caller(&request).await?;
         let request = request.into_inner();
         node.metrics.ranges.fetch_add(1, Ordering::Relaxed);
@@ -128,10 +134,7 @@ impl Kv for Service {
         let node = &self.0;
         check::txn(request.get_ref(), node.config.max_txn_ops).map_err(refused)?;
         let mut answer = if txn::is_read_only(request.get_ref()) {
-            node.alarms.check_corrupt().map_err(refused)?;
-            if !txn::is_serializable(request.get_ref()) {
-                node.barrier().await.map_err(refused)?;
-            }
+            may_read(node, !txn::is_serializable(request.get_ref())).await.map_err(refused)?;
             let caller = self.caller(&request).await?;
             let (reader, request) = (Arc::clone(node), request.into_inner());
             let answer = move |view: &dyn View| {
