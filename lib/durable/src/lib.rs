@@ -29,10 +29,15 @@ pub fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
 /// Makes a folder and those it lies in, as far as they are missing. When this returns `Ok`, their names are on disk, too:
 /// flushing what is in a folder does not flush the folder's own name.
 pub fn folder(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() {
+        // Whoever made it may have been killed before it flushed the name.
+        return match File::open(parent).and_then(|parent| parent.sync_all()) {
+            // Others made it: we may not even look at where it lies.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            flushed => flushed,
+        };
+    }
     if parent != Path::new(".") {
         folder(parent)?;
     }

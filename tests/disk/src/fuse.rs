@@ -85,9 +85,10 @@ impl Driver {
 }
 
 fn attributes(tree: &Tree, number: Number) -> Result<FileAttr, Refusal> {
-    let (kind, perm, size) = match tree.node(number)? {
-        Node::File(file) => (FileType::RegularFile, 0o600, file.len() as u64),
-        Node::Folder(_) => (FileType::Directory, 0o700, 0),
+    // The kernel counts a file's links down itself, and refuses to give a file without any another one.
+    let (kind, perm, size, links) = match tree.node(number)? {
+        Node::File(file) => (FileType::RegularFile, 0o600, file.len() as u64, tree.links(number)),
+        Node::Folder(_) => (FileType::Directory, 0o700, 0, 1),
     };
     let time = SystemTime::UNIX_EPOCH;
     Ok(FileAttr {
@@ -100,7 +101,7 @@ fn attributes(tree: &Tree, number: Number) -> Result<FileAttr, Refusal> {
         crtime: time,
         kind,
         perm,
-        nlink: 1,
+        nlink: links as u32,
         uid: 0,
         gid: 0,
         rdev: 0,

@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use fuser::{Config, MountOption, ReplyEmpty};
 
+pub use tree::Names;
 use tree::{Number, Tree};
 
 /// A disk. It keeps its content while it is not mounted.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Disk(Arc<Shared>);
 
-#[derive(Default)]
 struct Shared {
     inner: Mutex<Inner>,
     changed: Condvar,
@@ -36,19 +36,6 @@ struct Inner {
     standing: Standing,
     flushes: Flushes,
     held: Vec<(Flush, ReplyEmpty)>,
-}
-
-impl Default for Inner {
-    fn default() -> Self {
-        Self {
-            tree: Tree::new(),
-            points: 0,
-            stop_at: None,
-            standing: Standing::Goes,
-            flushes: Flushes::Done,
-            held: Vec::new(),
-        }
-    }
 }
 
 /// Whether the disk does what it is asked.
@@ -79,10 +66,12 @@ enum Flush {
 impl Inner {
     fn flush(&mut self, flush: Flush) -> Result<(), tree::Refusal> {
         match flush {
-            Flush::File(number) => self.tree.file(number)?.flush(),
-            Flush::Folder(number) => self.tree.flush_folder(number),
+            Flush::File(number) => self.tree.flush_file(number),
+            Flush::Folder(number) => {
+                self.tree.flush_folder(number);
+                Ok(())
+            }
         }
-        Ok(())
     }
 }
 
@@ -95,8 +84,16 @@ pub struct Mounted {
 impl Disk {
     /// An empty one.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(names: Names) -> Self {
+        let inner = Inner {
+            tree: Tree::new(names),
+            points: 0,
+            stop_at: None,
+            standing: Standing::Goes,
+            flushes: Flushes::Done,
+            held: Vec::new(),
+        };
+        Self(Arc::new(Shared { inner: Mutex::new(inner), changed: Condvar::new() }))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -177,7 +174,11 @@ impl Mounted {
     /// Unmounts it. Nobody may use it any more.
     pub fn unmount(mut self) -> io::Result<()> {
         self.disk.let_go();
-        self.session.take().map_or(Ok(()), fuser::BackgroundSession::umount_and_join)
+        match self.session.take().map_or(Ok(()), fuser::BackgroundSession::umount_and_join) {
+            // The kernel took leave first.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Ok(()),
+            ended => ended,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Files and folders: as programs see them, and as they are found after a power cut.
 //!
-//! A name is on the disk once the folder it is in was flushed, as POSIX has it; flushing a file does not flush its name.
+//! When a name is on the disk depends on the kind of [`Names`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -13,13 +13,22 @@ pub(crate) type Number = u64;
 /// The number of the folder everything is in.
 pub(crate) const ROOT: Number = 1;
 
-type Names = BTreeMap<OsString, Number>;
+type Entries = BTreeMap<OsString, Number>;
+
+/// When the names of files survive a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// Once the folder they are in was flushed, as POSIX has it; flushing a file does not flush its name.
+    ByFolder,
+    /// Once anything was flushed later: changes of names reach the disk in their order, as with the journals of ext4 and XFS.
+    InOrder,
+}
 
 /// A file or a folder.
 #[derive(Debug)]
 pub(crate) enum Node {
     File(File),
-    Folder(Names),
+    Folder(Entries),
 }
 
 /// Why something cannot be done.
@@ -45,7 +54,7 @@ impl Change {
         removed.into_iter().chain(self.added.as_ref().map(|(folder, ..)| *folder))
     }
 
-    fn make(self, names: &mut HashMap<Number, Names>) {
+    fn make(self, names: &mut HashMap<Number, Entries>) {
         if let Some((folder, name)) = self.removed {
             names.entry(folder).or_default().remove(&name);
         }
@@ -58,18 +67,19 @@ impl Change {
 /// Everything on a disk.
 #[derive(Debug)]
 pub(crate) struct Tree {
+    kind: Names,
     nodes: HashMap<Number, Node>,
     /// The names in each folder that survive a power cut.
-    flushed: HashMap<Number, Names>,
+    flushed: HashMap<Number, Entries>,
     /// Changes of names that do not, in their order.
     unflushed: Vec<Change>,
     next: Number,
 }
 
 impl Tree {
-    pub(crate) fn new() -> Self {
-        let nodes = HashMap::from([(ROOT, Node::Folder(Names::new()))]);
-        Self { nodes, flushed: HashMap::new(), unflushed: Vec::new(), next: ROOT + 1 }
+    pub(crate) fn new(kind: Names) -> Self {
+        let nodes = HashMap::from([(ROOT, Node::Folder(Entries::new()))]);
+        Self { kind, nodes, flushed: HashMap::new(), unflushed: Vec::new(), next: ROOT + 1 }
     }
 
     pub(crate) fn node(&self, number: Number) -> Result<&Node, Refusal> {
@@ -84,14 +94,14 @@ impl Tree {
         }
     }
 
-    pub(crate) fn names(&self, folder: Number) -> Result<&Names, Refusal> {
+    pub(crate) fn names(&self, folder: Number) -> Result<&Entries, Refusal> {
         match self.node(folder)? {
             Node::Folder(names) => Ok(names),
             Node::File(_) => Err(Refusal::NotAFolder),
         }
     }
 
-    fn names_mut(&mut self, folder: Number) -> Result<&mut Names, Refusal> {
+    fn names_mut(&mut self, folder: Number) -> Result<&mut Entries, Refusal> {
         match self.nodes.get_mut(&folder) {
             Some(Node::Folder(names)) => Ok(names),
             Some(Node::File(_)) => Err(Refusal::NotAFolder),
@@ -101,6 +111,13 @@ impl Tree {
 
     pub(crate) fn find(&self, folder: Number, name: &OsStr) -> Result<Number, Refusal> {
         self.names(folder)?.get(name).copied().ok_or(Refusal::Missing)
+    }
+
+    /// How many names a file has.
+    pub(crate) fn links(&self, number: Number) -> usize {
+        let folders =
+            self.nodes.values().filter_map(|node| if let Node::Folder(names) = node { Some(names) } else { None });
+        folders.flat_map(Entries::values).filter(|named| **named == number).count()
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -155,8 +172,20 @@ impl Tree {
         Ok(())
     }
 
+    /// What is in a file survives a power cut.
+    pub(crate) fn flush_file(&mut self, number: Number) -> Result<(), Refusal> {
+        self.file(number)?.flush();
+        if self.kind == Names::InOrder {
+            self.flush_names();
+        }
+        Ok(())
+    }
+
     /// The names in a folder survive a power cut, and with a moved one what came before it where it was.
     pub(crate) fn flush_folder(&mut self, folder: Number) {
+        if self.kind == Names::InOrder {
+            return self.flush_names();
+        }
         let mut touched = HashSet::from([folder]);
         let (mut stay, mut go) = (Vec::new(), Vec::new());
         for change in self.unflushed.drain(..).rev() {
@@ -170,6 +199,12 @@ impl Tree {
         stay.reverse();
         self.unflushed = stay;
         for change in go.into_iter().rev() {
+            change.make(&mut self.flushed);
+        }
+    }
+
+    fn flush_names(&mut self) {
+        for change in self.unflushed.drain(..) {
             change.make(&mut self.flushed);
         }
     }
@@ -212,8 +247,8 @@ mod tests {
 
     #[test]
     fn a_name_is_there_after_its_folder_was_flushed() {
-        let mut tree = Tree::new();
-        let kept = tree.add(ROOT, OsStr::new("kept"), Node::Folder(Names::new())).unwrap();
+        let mut tree = Tree::new(Names::ByFolder);
+        let kept = tree.add(ROOT, OsStr::new("kept"), Node::Folder(Entries::new())).unwrap();
         tree.flush_folder(ROOT);
         let inner = tree.add(kept, OsStr::new("inner"), file()).unwrap();
         tree.file(inner).unwrap().write(0, b"flushed without its name");
@@ -224,9 +259,31 @@ mod tests {
     }
 
     #[test]
+    fn names_may_come_in_order() {
+        let mut tree = Tree::new(Names::InOrder);
+        let folder = tree.add(ROOT, OsStr::new("folder"), Node::Folder(Entries::new())).unwrap();
+        let inner = tree.add(folder, OsStr::new("inner"), file()).unwrap();
+        tree.add(ROOT, OsStr::new("later"), file()).unwrap();
+        tree.flush_file(inner).unwrap();
+        tree.unlink(ROOT, OsStr::new("later")).unwrap();
+        tree.cut_power(&mut || false);
+        assert_eq!((shown(&tree, ROOT), shown(&tree, folder)), (vec!["folder", "later"], vec!["inner"]));
+    }
+
+    #[test]
+    fn a_file_has_as_many_links_as_names() {
+        let mut tree = Tree::new(Names::ByFolder);
+        let number = tree.add(ROOT, OsStr::new("a"), file()).unwrap();
+        tree.link(number, ROOT, OsStr::new("b")).unwrap();
+        assert_eq!(tree.links(number), 2);
+        tree.unlink(ROOT, OsStr::new("a")).unwrap();
+        assert_eq!(tree.links(number), 1);
+    }
+
+    #[test]
     fn a_move_happens_as_a_whole() {
-        let mut tree = Tree::new();
-        let folder = tree.add(ROOT, OsStr::new("folder"), Node::Folder(Names::new())).unwrap();
+        let mut tree = Tree::new(Names::ByFolder);
+        let folder = tree.add(ROOT, OsStr::new("folder"), Node::Folder(Entries::new())).unwrap();
         let number = tree.add(ROOT, OsStr::new("a"), file()).unwrap();
         tree.flush_folder(ROOT);
         tree.rename((ROOT, OsStr::new("a")), (folder, OsStr::new("b"))).unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use proto::etcdserverpb::{MemberListRequest, StatusRequest, StatusResponse};
 use tempfile::TempDir;
-use tests_disk::{Disk, Mounted};
+use tests_disk::{Disk, Mounted, Names};
 
 use crate::client::Client;
 use crate::network::Network;
@@ -162,10 +162,13 @@ impl Cluster {
     pub fn mount(&mut self, index: usize) -> Disk {
         let folder = self.data(index);
         fs::create_dir_all(&folder).expect("a folder for the disk");
-        let disk = self.members[index].disk.take().map_or_else(Disk::new, |(disk, mounted)| {
-            mounted.unmount().expect("unmount the disk");
-            disk
-        });
+        let disk = self.members[index].disk.take().map_or_else(
+            || Disk::new(Names::ByFolder),
+            |(disk, mounted)| {
+                mounted.unmount().expect("unmount the disk");
+                disk
+            },
+        );
         let mounted = disk.mount(&folder).expect("mount a disk by /dev/fuse");
         self.members[index].disk = Some((disk.clone(), mounted));
         disk

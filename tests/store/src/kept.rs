@@ -37,9 +37,11 @@ impl Kept {
         self.compacted = self.compacted.max(revision);
     }
 
-    /// A hash of the history was told.
+    /// A hash of the history was told. etcd 3.5 does not say of which revision, and its hashes are not looked at.
     pub fn hashed(&mut self, hash: HashKvResponse) {
-        self.hash = Some(hash);
+        if hash.hash_revision > 0 {
+            self.hash = Some(hash);
+        }
     }
 
     /// The newest revision that was acknowledged.

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tests_disk::{Disk, Mounted};
+use tests_disk::{Disk, Mounted, Names};
 
 use crate::client::Client;
 use crate::server::{Kind, command, free_port};
@@ -56,10 +56,15 @@ impl Victim {
     pub fn new(kind: Kind, extra: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("orlop-victim-").tempdir().expect("a folder for the test");
         fs::create_dir(folder.path().join("disk")).expect("a folder for the disk");
+        let names = match kind {
+            // It never flushes the folder of its first log, and trusts the journal with that.
+            Kind::Etcd | Kind::Old => Names::InOrder,
+            Kind::Ours => Names::ByFolder,
+        };
         Self {
             kind,
             extra: extra.iter().map(ToString::to_string).collect(),
-            disk: Disk::new(),
+            disk: Disk::new(names),
             port: free_port(),
             peer_port: free_port(),
             process: None,

@@ -197,7 +197,6 @@ fn any_write_of_a_first_start_may_be_the_last() {
 }
 
 #[test]
-#[ignore = "the disk of the test loses names that were flushed: etcd fails on it as well"]
 fn any_write_of_a_later_start_may_be_the_last() {
     campaign(10, async |seed, until| {
         let mut case = Case::new(Kind::Ours, &[], Dice::new(seed));
@@ -236,14 +235,12 @@ async fn under_load(kind: Kind, extra: &[&str], seed: u64, until: Instant) -> Re
 }
 
 #[test]
-#[ignore = "the disk of the test loses names that were flushed: etcd fails on it as well"]
 fn any_write_under_load_may_be_the_last() {
     campaign(15, async |seed, until| under_load(Kind::Ours, &[], seed, until).await.expect("nothing is lost"));
 }
 
-/// The reference passes the same.
+/// The reference passes the same, on a disk with a journal.
 #[test]
-#[ignore = "the disk of the test loses names that were flushed: etcd fails on it as well"]
 fn etcd_loses_nothing_either() {
     campaign(5, async |seed, until| under_load(Kind::Etcd, &[], seed, until).await.expect("nothing is lost"));
 }
