@@ -32,6 +32,13 @@ struct Options {
 }
 
 fn main() -> ExitCode {
+    let code = simulate();
+    // The last members' threads must not outlive the library they use.
+    store::closing::wait(Duration::from_secs(10));
+    code
+}
+
+fn simulate() -> ExitCode {
     // What a failing world makes libraries complain about says nothing: only who asks by RUST_LOG is shown it.
     let filter = tracing_subscriber::EnvFilter::builder().with_default_directive(LevelFilter::OFF.into());
     let filter = filter.from_env_lossy();

@@ -6,8 +6,11 @@ use proto::etcdserverpb::cluster_client::ClusterClient;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use proto::etcdserverpb::{MemberAddRequest, MemberListRequest, MemberRemoveRequest, MoveLeaderRequest};
 use tests_store::dice::Dice;
+use tonic::Status;
+use tonic::service::Routes;
 
 use crate::ground::{Health, host};
+use crate::invariants::Findings;
 use crate::network::Place;
 use crate::world::World;
 
@@ -215,39 +218,51 @@ impl Nemesis {
     }
 
     /// Replaces a member by a new one at the same place, as after the loss of a disk: the rest must do without it meanwhile.
-    /// Whether it came to that.
-    pub fn replace(&mut self, world: &mut World) -> bool {
+    pub fn replace(&mut self, world: &mut World, findings: &Findings) {
         let place = self.place(world);
         let helper = (place + 1) % world.members.len();
-        let Some(id) = world.members[place].node().map(|node| node.identity.member_id) else { return false };
+        let Some(id) = world.members[place].node().map(|node| node.identity.member_id) else { return };
+        // A learner counts for no majority yet: without it and without this one, there may be none.
+        if !until(world, helper, settled) {
+            findings.add(format!("a learner is not promoted in {:?}", 4 * PATIENCE));
+            return;
+        }
         tracing::info!(place, "nemesis: replaced");
         world.kill(place);
         let url = format!("http://{}:2380", host(place));
-        let doors = world.doors.clone();
-        let changed = world.spawn(async move {
-            loop {
-                let change = |routes: tonic::service::Routes| {
-                    let url = url.clone();
-                    async move { change(routes, id, url).await }
-                };
-                if let Some(Ok(true)) = doors.ask(helper, PATIENCE, change).await {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        });
-        let changed = world.wait(changed, 4 * PATIENCE).is_some();
-        if changed {
+        if until(world, helper, move |routes| change(routes, id, url.clone())) {
             world.members[place].wipe().expect("the folder of a dead member can be removed");
             self.tally.replacements += 1;
+        } else {
+            findings.add(format!("member {place} is not replaced in {:?}", 4 * PATIENCE));
         }
         world.start(place);
-        changed
     }
 }
 
+/// Asks a member again and again until it says yes; whether it did in time.
+fn until<F>(world: &mut World, place: Place, ask: impl Fn(Routes) -> F + Send + Sync + 'static) -> bool
+where
+    F: Future<Output = Result<bool, Status>> + Send + 'static,
+{
+    let doors = world.doors.clone();
+    let asked = world.spawn(async move {
+        while !matches!(doors.ask(place, PATIENCE, &ask).await, Some(Ok(true))) {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    });
+    world.wait(asked, 4 * PATIENCE).is_some()
+}
+
+/// Whether every member is a voter.
+async fn settled(routes: Routes) -> Result<bool, Status> {
+    let request = MemberListRequest { linearizable: true };
+    let members = ClusterClient::new(routes).member_list(request).await?.into_inner().members;
+    Ok(members.iter().all(|member| !member.is_learner))
+}
+
 /// Removes the member with an id, and adds one at its URL. Whether both is done.
-async fn change(routes: tonic::service::Routes, id: u64, url: String) -> Result<bool, tonic::Status> {
+async fn change(routes: Routes, id: u64, url: String) -> Result<bool, Status> {
     let mut cluster = ClusterClient::new(routes);
     let members = cluster.member_list(MemberListRequest { linearizable: true }).await?.into_inner().members;
     if members.iter().any(|member| member.id == id) {

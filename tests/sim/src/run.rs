@@ -226,7 +226,7 @@ pub fn run(plan: Plan) -> Report {
 fn round(world: &mut World, clients: &Clients, nemesis: &mut Nemesis, dice: &mut Dice) {
     world.run_for(Duration::from_millis(dice.below(20_000)));
     if dice.below(8) == 0 {
-        nemesis.replace(world);
+        nemesis.replace(world, &clients.one.findings);
     } else {
         for _ in 0..=dice.below(4) {
             if nemesis.inflict(world) {
