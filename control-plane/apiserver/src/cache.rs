@@ -13,7 +13,7 @@ mod feed;
 mod object;
 mod state;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(crate) struct Cache {
     target: watch::Sender<i64>,
     /// Whether the store's progress notifications tell when the cache is as new as a revision.
     tells_progress: AtomicBool,
+    /// The revision of this server's own newest write to the resource.
+    written: AtomicI64,
 }
 
 /// The cache did not reach a revision in time.
@@ -61,6 +63,7 @@ impl Cache {
             wanted: watch::Sender::new(0),
             target: watch::Sender::new(0),
             tells_progress: AtomicBool::new(false),
+            written: AtomicI64::new(0),
         }
     }
 
@@ -86,6 +89,16 @@ impl Cache {
     /// Everything up to this revision has been seen.
     pub(crate) fn revision(&self) -> i64 {
         *self.revision.borrow()
+    }
+
+    /// Notes a write of this server.
+    pub(crate) fn wrote(&self, revision: i64) {
+        self.written.fetch_max(revision, Ordering::AcqRel);
+    }
+
+    /// Whether every write of this server before the call has been seen.
+    pub(crate) fn has_seen_own_writes(&self) -> bool {
+        self.revision() >= self.written.load(Ordering::Acquire)
     }
 
     /// Waits until everything up to `revision` has been seen, at most [`FRESHNESS_WAIT`].

@@ -163,7 +163,9 @@ impl Writer<'_> {
     async fn admit(&self, name: &str, namespace: &str) -> Result<(), Status> {
         let Some(row) = self.app.core_row("namespaces") else { return Ok(()) };
         let key = row.key(None, namespace);
-        let cached = self.app.cache(row).and_then(|cache| cache.get(&key)).and_then(|cached| cached.tree().ok());
+        // After a deletion that was answered here, nothing new comes in, however slow the watch is.
+        let cache = self.app.cache(row).filter(|cache| cache.has_seen_own_writes());
+        let cached = cache.and_then(|cache| cache.get(&key)).and_then(|cached| cached.tree().ok());
         if let Some(found) = cached
             && admit_to_namespace(self.row, name, namespace, Some(&found)).is_ok()
         {
@@ -258,9 +260,7 @@ impl Writer<'_> {
             outcome => outcome,
         }
         .map_err(|error| failure(self.row, operation, &error))?;
-        if matches!(commit, Commit::Done { .. }) && self.has_addresses() {
-            self.app.addresses.replaced(old.map(|old| &old.object), Some(object));
-        }
+        self.done(&commit, old.map(|old| &old.object), Some(object));
         Ok(commit)
     }
 
@@ -278,10 +278,19 @@ impl Writer<'_> {
         let (claims, released) = self.claims(Some(&old.object), None);
         let change = Change { key: key.to_owned(), expected: old.revision, put: None, claims, released };
         let commit = self.app.store.commit(&change).await.map_err(|error| failure(self.row, "delete", &error))?;
-        if matches!(commit, Commit::Done { .. }) && self.has_addresses() {
-            self.app.addresses.replaced(Some(&old.object), None);
-        }
+        self.done(&commit, Some(&old.object), None);
         Ok(commit)
+    }
+
+    /// Tells those who keep something about the resource of a write that took effect.
+    fn done(&self, commit: &Commit, old: Option<&Object>, new: Option<&Object>) {
+        let Commit::Done { revision } = commit else { return };
+        if let Some(cache) = self.app.cache(self.row) {
+            cache.wrote(*revision);
+        }
+        if self.has_addresses() {
+            self.app.addresses.replaced(old, new);
+        }
     }
 
     fn claims(&self, old: Option<&Object>, new: Option<&Object>) -> (Vec<Claim>, Vec<String>) {

@@ -88,7 +88,9 @@ impl MachineApi {
     pub fn connect_as(port: u16, ca_pem: &str, identity: Option<Identity>, at_most: Duration) -> Result<Self, Error> {
         let roots = Roots::parse(ca_pem.as_bytes())?;
         let tls = mtls::client_config(identity, roots, Versions::Tls13, &[b"h2"])?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+        // A thread of its own answers the machine's pings between calls; without it the connection is given up as dead.
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build().map_err(Error::Runtime)?;
         let endpoint = Endpoint::from_static("http://127.0.0.1").timeout(ANSWER);
         let connecting = endpoint.connect_with_connector(service_fn(move |_| dial(port, Arc::clone(&tls))));
         let connected = runtime.block_on(async { tokio::time::timeout(at_most, connecting).await });
