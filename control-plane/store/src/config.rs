@@ -270,7 +270,7 @@ impl Config {
             cost: flags.bcrypt_cost,
             by_certificate: flags.client_cert_auth,
         };
-        if !matches!(flags.log_level.as_str(), "debug" | "info" | "warn" | "error" | "panic" | "fatal") {
+        if flags.level().is_none() {
             wrong("log-level", format!("`{}` is no level", flags.log_level));
         }
         let snapshots = flags.snapshots.snapshot_dir.map(|folder| {

@@ -6,6 +6,7 @@ mod integrity;
 mod leases;
 pub mod members;
 mod reads;
+mod roll_call;
 mod space;
 mod standing;
 mod writes;

@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use chain::Chain;
 use hyper_util::rt::TokioIo;
 use proto::peer::Route;
 use proto::peer::peer_client::PeerClient;
@@ -52,6 +53,7 @@ pub struct Links {
     dialer: Dialer,
     patience: Duration,
     channels: Mutex<HashMap<(u64, Purpose), Channel>>,
+    failures: Failures,
     removed: watch::Sender<bool>,
 }
 
@@ -65,6 +67,7 @@ impl Links {
             dialer,
             patience,
             channels: Mutex::default(),
+            failures: Failures::default(),
             removed: watch::Sender::new(false),
         })
     }
@@ -88,10 +91,16 @@ impl Links {
     pub fn client(&self, target: u64, purpose: Purpose) -> Client {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = channels.entry((target, purpose)).or_insert_with(|| {
-            let directory = Arc::clone(&self.directory);
-            channel(self.dialer.clone(), self.patience, move || directory.find(target))
+            let (directory, failures) = (Arc::clone(&self.directory), self.failures.clone());
+            let note = move |failure: Option<&io::Error>| failures.note(target, failure);
+            channel(self.dialer.clone(), self.patience, move || directory.find(target), note)
         });
         client(channel.clone())
+    }
+
+    /// Why a member could not be connected to, unless it has been since.
+    pub fn failure(&self, target: u64) -> Option<String> {
+        self.failures.lock().get(&target).cloned()
     }
 
     /// This member is none of the cluster any more.
@@ -115,12 +124,30 @@ impl Links {
     /// Forgets the connections to members that are gone.
     pub fn keep(&self, members: impl Fn(u64) -> bool) {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner).retain(|(id, _), _| members(*id));
+        self.failures.lock().retain(|id, _| members(*id));
+    }
+}
+
+/// Why members could not be connected to, until they are.
+#[derive(Clone, Default)]
+struct Failures(Arc<Mutex<HashMap<u64, String>>>);
+
+impl Failures {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, target: u64, failure: Option<&io::Error>) {
+        match failure {
+            Some(error) => drop(self.lock().insert(target, Chain(error).to_string())),
+            None => drop(self.lock().remove(&target)),
+        }
     }
 }
 
 /// A client of whoever is at these addresses, before there is a cluster.
 pub fn stranger(addresses: Vec<PeerAddress>, dialer: Dialer, patience: Duration) -> Client {
-    client(channel(dialer, patience, move || addresses.clone()))
+    client(channel(dialer, patience, move || addresses.clone(), |_| {}))
 }
 
 fn client(channel: Channel) -> Client {
@@ -131,12 +158,15 @@ fn channel(
     dialer: Dialer,
     patience: Duration,
     find: impl Fn() -> Vec<PeerAddress> + Send + Clone + 'static,
+    note: impl Fn(Option<&io::Error>) + Send + Clone + 'static,
 ) -> Channel {
     let connect = service_fn(move |_: Uri| {
-        let (dialer, addresses) = (dialer.clone(), find());
+        let (dialer, addresses, note) = (dialer.clone(), find(), note.clone());
         async move {
             let connected = tokio::time::timeout(patience, dialer.connect_to_any(addresses)).await;
-            connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(TokioIo::new)
+            let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            note(connected.as_ref().err());
+            connected.map(TokioIo::new)
         }
     });
     // The connector decides where the connection goes; this is only what requests are addressed to.

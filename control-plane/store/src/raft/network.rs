@@ -16,7 +16,7 @@ use openraft::raft::{
 };
 use openraft::type_config::alias::SnapshotOf;
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
-use proto::peer::AppendAnswer;
+use proto::peer::{AppendAnswer, FingerprintRequest};
 use proto::store::Node;
 use tonic::{Status, Streaming};
 
@@ -230,6 +230,12 @@ impl RaftNetworkV2<Types> for Peer {
         let Image::Taken(folder) = snapshot.snapshot else {
             return Err(StreamingError::Unreachable(Unreachable::from_string("a snapshot without files")));
         };
+        // A checkpoint is read as a whole to be offered: in vain while nobody is there, and openraft tries again soon.
+        let route = Some(self.links.route(self.target));
+        let mut client = self.client(Purpose::Snapshot);
+        if self.within(client.fingerprint(FingerprintRequest { route })).await.is_err() {
+            return Err(StreamingError::Unreachable(Unreachable::from_string("nobody is there to take the state")));
+        }
         let sent = sending::send(&self.links, self.target, vote, &snapshot.meta, folder.path());
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
