@@ -147,6 +147,7 @@ struct Publisher {
     forwarder: Arc<Forwarder>,
     links: Arc<Links>,
     index: watch::Sender<u64>,
+    metrics: Arc<Metrics>,
     poison: Poison,
 }
 
@@ -177,6 +178,11 @@ impl Listener for Publisher {
     fn answered(&mut self, own: Vec<(u64, Reply)>, last: LogId) {
         self.forwarder.applied(own, last.leader_id.term);
         self.index.send_replace(last.index);
+    }
+
+    fn took(&mut self, batch: Duration, write: Duration) {
+        self.metrics.applied(batch);
+        self.metrics.disk.state_written(write);
     }
 
     async fn replaced(&mut self, state: State, last: Option<LogId>) {
@@ -271,7 +277,7 @@ impl Node {
         .map_err(starting("start the watch hub"))?;
         let directory = Arc::new(Directory::default());
         let me = identity.member_id;
-        let links = Links::new(identity.cluster_id, me, directory, side.dialer(), config.election);
+        let links = Links::new(identity.cluster_id, me, directory, side.dialer(), config.election, Arc::clone(&metrics));
         let forwarder = Forwarder::start(me, Arc::clone(&links));
         let publisher = Publisher {
             watches: watches.clone(),
@@ -284,6 +290,7 @@ impl Node {
             forwarder: Arc::clone(&forwarder),
             links: Arc::clone(&links),
             index: applied.clone(),
+            metrics: Arc::clone(&metrics),
             poison: poison.clone(),
         };
         let machine = Machine::start(Arc::clone(&database), poison.clone(), publisher, &*side.host)

@@ -23,6 +23,8 @@ use tempfile::TempDir;
 struct Deaf;
 
 impl Listener for Deaf {
+    fn took(&mut self, _: Duration, _: Duration) {}
+
     fn member(&self) -> u64 {
         0
     }

@@ -88,7 +88,7 @@ impl Node {
             if known != Some(*now.membership_config.log_id()) {
                 known = Some(*now.membership_config.log_id());
                 links.directory().set(now.membership_config.nodes().map(|(id, node)| (*id, &node.peer_urls[..])));
-                links.keep(|id| now.membership_config.nodes().any(|(member, _)| *member == id));
+                links.keep(&now.membership_config.nodes().map(|(id, _)| *id).filter(|id| *id != me).collect());
             }
         };
         look(&raft_metrics.borrow_watched());

@@ -1,9 +1,10 @@
 //! Connections to other members. Each is made when it is first needed and again when it broke, at the addresses the
 //! [directory](super::directory) has by then.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -26,6 +27,8 @@ use super::directory::Directory;
 use super::service::REMOVED;
 use super::tls::PeerTls;
 use crate::host::{Host, Wire};
+use crate::metrics::Metrics;
+use crate::metrics::peers::Peer as Figures;
 
 /// What one stream may have under way, and one connection. More: more of a leader's memory for a slow follower.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -54,12 +57,20 @@ pub struct Links {
     patience: Duration,
     channels: Mutex<HashMap<(u64, Purpose), Channel>>,
     failures: Failures,
+    metrics: Arc<Metrics>,
     removed: watch::Sender<bool>,
 }
 
 impl Links {
     /// Connections from `member` of `cluster`. A member that cannot be reached within `patience` counts as unreachable.
-    pub fn new(cluster: u64, member: u64, directory: Arc<Directory>, dialer: Dialer, patience: Duration) -> Arc<Self> {
+    pub fn new(
+        cluster: u64,
+        member: u64,
+        directory: Arc<Directory>,
+        dialer: Dialer,
+        patience: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             cluster,
             member,
@@ -68,6 +79,7 @@ impl Links {
             patience,
             channels: Mutex::default(),
             failures: Failures::default(),
+            metrics,
             removed: watch::Sender::new(false),
         })
     }
@@ -92,10 +104,19 @@ impl Links {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = channels.entry((target, purpose)).or_insert_with(|| {
             let (directory, failures) = (Arc::clone(&self.directory), self.failures.clone());
-            let note = move |failure: Option<&io::Error>| failures.note(target, failure);
-            channel(self.dialer.clone(), self.patience, move || directory.find(target), note)
+            let figures = self.figures(target);
+            let connected = move |result: io::Result<Transport>| {
+                failures.note(target, result.as_ref().err());
+                result.map(|wire| Counted { wire, figures: Arc::clone(&figures) })
+            };
+            channel(self.dialer.clone(), self.patience, move || directory.find(target), connected)
         });
         client(channel.clone())
+    }
+
+    /// What is counted of the traffic with a member.
+    pub fn figures(&self, target: u64) -> Arc<Figures> {
+        self.metrics.peers.of(target)
     }
 
     /// Why a member could not be connected to, unless it has been since.
@@ -121,10 +142,11 @@ impl Links {
         drop(self.removed.subscribe().wait_for(|removed| *removed).await);
     }
 
-    /// Forgets the connections to members that are gone.
-    pub fn keep(&self, members: impl Fn(u64) -> bool) {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner).retain(|(id, _), _| members(*id));
-        self.failures.lock().retain(|id, _| members(*id));
+    /// These are the other members from now on: connections to those that are gone are forgotten.
+    pub fn keep(&self, members: &BTreeSet<u64>) {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).retain(|(id, _), _| members.contains(id));
+        self.failures.lock().retain(|id, _| members.contains(id));
+        self.metrics.peers.keep(members.iter().copied());
     }
 }
 
@@ -147,26 +169,27 @@ impl Failures {
 
 /// A client of whoever is at these addresses, before there is a cluster.
 pub fn stranger(addresses: Vec<PeerAddress>, dialer: Dialer, patience: Duration) -> Client {
-    client(channel(dialer, patience, move || addresses.clone(), |_| {}))
+    client(channel(dialer, patience, move || addresses.clone(), |connected| connected))
 }
 
 fn client(channel: Channel) -> Client {
     PeerClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE)
 }
 
-fn channel(
+fn channel<W>(
     dialer: Dialer,
     patience: Duration,
     find: impl Fn() -> Vec<PeerAddress> + Send + Clone + 'static,
-    note: impl Fn(Option<&io::Error>) + Send + Clone + 'static,
-) -> Channel {
+    connected: impl Fn(io::Result<Transport>) -> io::Result<W> + Send + Clone + 'static,
+) -> Channel
+where
+    W: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let connect = service_fn(move |_: Uri| {
-        let (dialer, addresses, note) = (dialer.clone(), find(), note.clone());
+        let (dialer, addresses, connected) = (dialer.clone(), find(), connected.clone());
         async move {
-            let connected = tokio::time::timeout(patience, dialer.connect_to_any(addresses)).await;
-            let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-            note(connected.as_ref().err());
-            connected.map(TokioIo::new)
+            let wire = tokio::time::timeout(patience, dialer.connect_to_any(addresses)).await;
+            connected(wire.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))).map(TokioIo::new)
         }
     });
     // The connector decides where the connection goes; this is only what requests are addressed to.
@@ -249,5 +272,40 @@ impl AsyncWrite for Transport {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+/// A connection whose bytes are counted.
+struct Counted {
+    wire: Transport,
+    figures: Arc<Figures>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.wire).poll_read(cx, buffer);
+        this.figures.received.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
+        read
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.wire).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = &written {
+            this.figures.sent.fetch_add(*count as u64, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().wire).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().wire).poll_shutdown(cx)
     }
 }
