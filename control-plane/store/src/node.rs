@@ -9,6 +9,7 @@ mod reads;
 mod roll_call;
 mod space;
 mod standing;
+mod tokens;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use proto::etcdserverpb::ResponseHeader;
 use proto::store::Identity;
 use store_core::Revision;
 use store_core::apply::Reply;
+use store_core::auth::tokens::TokenChange;
 use store_core::record::State;
 use tokio::sync::{Mutex, Semaphore, watch};
 
@@ -187,7 +189,8 @@ impl Listener for Publisher {
 
     async fn replaced(&mut self, state: State, last: Option<LogId>) {
         self.position.set(state);
-        self.access.follow(&[], state.auth);
+        // Which of them were taken back meanwhile is not in the state; those that are good the leader knows.
+        self.access.follow(&[TokenChange::AllRevoked], state.auth);
         let reload = self.database.read(|view| {
             self.alarms.load(view)?;
             self.leases.resume(Duration::ZERO, || crate::leases::records(view))

@@ -17,7 +17,7 @@ use proto::peer::{
     AppendAnswer, AppendRequest, ChangeMembersAnswer, ChangeMembersRequest, FingerprintAnswer, FingerprintRequest,
     ForwardAnswer, ForwardRequest, Introduction, JoinAnswer, JoinRequest, LeaseTimeAnswer, LeaseTimeRequest,
     ReadIndexAnswer, ReadIndexRequest, RenewLeaseAnswer, RenewLeaseRequest, Route, SnapshotAnswer, SnapshotPart,
-    TransferAnswer, TransferRequest, VoteAnswer, VoteRequest,
+    TokenUserAnswer, TokenUserRequest, TransferAnswer, TransferRequest, VoteAnswer, VoteRequest,
 };
 use store_core::{LeaseId, members};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -264,6 +264,13 @@ impl Peer for Service {
         let time = node.lease_time_as_leader(LeaseId(message.id)).await.map_err(refused)?;
         let answer = time.map(|(granted, remaining)| LeaseTimeAnswer { found: true, granted, remaining });
         Ok(Response::new(answer.unwrap_or_default()))
+    }
+
+    async fn token_user(&self, request: Request<TokenUserRequest>) -> Result<Response<TokenUserAnswer>, Status> {
+        let message = request.into_inner();
+        let node = self.0.admit(message.route.as_ref(), message.encoded_len())?;
+        let user = node.token_user_as_leader(&message.token).await.map_err(refused)?;
+        Ok(Response::new(TokenUserAnswer { user: user.unwrap_or_default() }))
     }
 
     async fn change_members(
