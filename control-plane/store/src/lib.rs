@@ -12,6 +12,7 @@ pub mod alarms;
 pub mod auto_compaction;
 pub mod backup;
 pub mod closing;
+pub mod command;
 pub mod compactor;
 pub mod config;
 pub mod database;
