@@ -38,6 +38,7 @@ use crate::fingerprints::{self, Fingerprints};
 use crate::folder;
 use crate::forward::Forwarder;
 use crate::founding::{self, PeerSide};
+use crate::grpc::large::Large;
 use crate::leadership::Leadership;
 use crate::leases::Leases;
 use crate::metrics::{Gauges, Metrics};
@@ -102,6 +103,8 @@ pub struct Node {
     pub leadership: Arc<Leadership>,
     /// Places for snapshots under way to clients: each may take as much disk as the state.
     pub snapshots: Arc<Semaphore>,
+    /// Places for large answers.
+    pub large: Large,
     raft: Raft,
     log: Log,
     links: Arc<Links>,
@@ -280,7 +283,8 @@ impl Node {
         .map_err(starting("start the watch hub"))?;
         let directory = Arc::new(Directory::default());
         let me = identity.member_id;
-        let links = Links::new(identity.cluster_id, me, directory, side.dialer(), config.election, Arc::clone(&metrics));
+        let links =
+            Links::new(identity.cluster_id, me, directory, side.dialer(), config.election, Arc::clone(&metrics));
         let forwarder = Forwarder::start(me, Arc::clone(&links));
         let publisher = Publisher {
             watches: watches.clone(),
@@ -325,6 +329,7 @@ impl Node {
             watches,
             compactor,
             snapshots: Arc::new(Semaphore::new(MAX_SNAPSHOTS)),
+            large: Large::default(),
             raft,
             log,
             links,

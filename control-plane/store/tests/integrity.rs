@@ -120,11 +120,14 @@ fn run_altered(alter: impl FnOnce(&Path), case: impl AsyncFnOnce(&Server, Client
 
 #[test]
 fn damage_on_the_disk_is_found_by_reading_it_again() {
-    run_altered(|data| damage(data, "k/07", false), async |_, mut client| {
-        wait_for_alarm(&mut client).await;
-        let status = client.get("k/01").await.expect_err("a corrupt member serves nobody");
-        assert_eq!(status.code(), Code::DataLoss);
-    });
+    run_altered(
+        |data| damage(data, "k/07", false),
+        async |_, mut client| {
+            wait_for_alarm(&mut client).await;
+            let status = client.get("k/01").await.expect_err("a corrupt member serves nobody");
+            assert_eq!(status.code(), Code::DataLoss);
+        },
+    );
 }
 
 /// Takes away what states did not have before sums were kept.

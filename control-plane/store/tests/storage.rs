@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::errors::ErrorSource;
 use openraft::impls::BoxedErrorSource;

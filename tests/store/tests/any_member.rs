@@ -87,7 +87,9 @@ async fn answer(client: &mut Client, token: &str) -> Result<(), Code> {
             let read = RangeRequest { key: "k".into(), ..RangeRequest::default() };
             match client.kv.range(with_token(token, read)).await {
                 Ok(_) => return Ok(()),
-                Err(status) if status.code() == Code::Unavailable => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(status) if status.code() == Code::Unavailable => {
+                    tokio::time::sleep(Duration::from_millis(50)).await
+                }
                 Err(status) => return Err(status.code()),
             }
         }
@@ -125,7 +127,8 @@ fn tokens_count_at_a_member_that_takes_the_state_over() {
         client.auth.user_change_password(with_token(&root, password)).await.unwrap();
         let fresh = new_token(&mut client, "guest", "h").await;
         for index in 0..400 {
-            let put = PutRequest { key: format!("{index}").into(), value: vec![0; 1000].into(), ..PutRequest::default() };
+            let put =
+                PutRequest { key: format!("{index}").into(), value: vec![0; 1000].into(), ..PutRequest::default() };
             client.kv.put(with_token(&fresh, put)).await.unwrap();
         }
         cluster.signal(away, "CONT");
@@ -136,7 +139,8 @@ fn tokens_count_at_a_member_that_takes_the_state_over() {
 
         cluster.kill(away);
         for index in 0..400 {
-            let put = PutRequest { key: format!("{index}").into(), value: vec![1; 1000].into(), ..PutRequest::default() };
+            let put =
+                PutRequest { key: format!("{index}").into(), value: vec![1; 1000].into(), ..PutRequest::default() };
             client.kv.put(with_token(&fresh, put)).await.unwrap();
         }
         cluster.spawn(away);

@@ -62,8 +62,11 @@ impl Figure {
     /// Whether a page has it, with its type and labels, and a value that says something.
     fn is_on(&self, page: &str) -> bool {
         let typed = format!("# TYPE {} {}", self.name, self.kind);
-        let parts: &[(&str, bool)] =
-            if self.kind == "histogram" { &[("_bucket", true), ("_sum", false), ("_count", false)] } else { &[("", false)] };
+        let parts: &[(&str, bool)] = if self.kind == "histogram" {
+            &[("_bucket", true), ("_sum", false), ("_count", false)]
+        } else {
+            &[("", false)]
+        };
         page.lines().any(|line| line == typed)
             && parts.iter().all(|(part, bounded)| {
                 page.lines().any(|line| {

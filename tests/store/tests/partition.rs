@@ -33,15 +33,21 @@ impl Writes {
         for number in 0..count {
             let key = format!("{name}/{number}");
             let started = Instant::now();
+            let mut tries = Vec::new();
             loop {
+                let began = Instant::now();
                 let request = PutRequest { key: key.clone().into(), value: "v".into(), ..PutRequest::default() };
                 let mut client = self.clients[0].clone();
                 if let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, client.kv.put(request)).await {
-                    self.acknowledged.insert(key, answer.into_inner().header.expect("a header").revision);
+                    self.acknowledged.insert(key.clone(), answer.into_inner().header.expect("a header").revision);
                     break;
                 }
+                tries.push(began.elapsed());
                 self.clients.rotate_left(1);
                 assert!(started.elapsed() < DEADLINE, "{name}: nothing is written");
+            }
+            if !tries.is_empty() {
+                eprintln!("{key}: {:?} after {tries:?}", started.elapsed());
             }
             self.longest = self.longest.max(started.elapsed());
         }

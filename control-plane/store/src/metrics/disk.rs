@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::histogram::Histogram;
 
 /// Bounds of etcd's disk histograms, in seconds: 1 ms doubled thirteen times.
-const BOUNDS: [f64; 14] = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192];
+const BOUNDS: [f64; 14] =
+    [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192];
 
 /// How long the disk takes.
 #[derive(Debug)]

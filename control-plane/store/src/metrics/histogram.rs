@@ -69,10 +69,14 @@ mod tests {
         assert!(!histogram.is_empty());
         let mut text = String::new();
         histogram.render(&mut text, "h", "");
-        let expected = "h_bucket{le=\"0.001\"} 1\nh_bucket{le=\"0.004\"} 3\nh_bucket{le=\"+Inf\"} 4\nh_sum 20.007\nh_count 4\n";
+        let expected =
+            "h_bucket{le=\"0.001\"} 1\nh_bucket{le=\"0.004\"} 3\nh_bucket{le=\"+Inf\"} 4\nh_sum 20.007\nh_count 4\n";
         assert_eq!(text, expected);
         text.clear();
         histogram.render(&mut text, "h", "To=\"a\"");
-        assert!(text.contains("h_bucket{To=\"a\",le=\"0.004\"} 3\n") && text.contains("h_count{To=\"a\"} 4\n"), "{text}");
+        assert!(
+            text.contains("h_bucket{To=\"a\",le=\"0.004\"} 3\n") && text.contains("h_count{To=\"a\"} 4\n"),
+            "{text}"
+        );
     }
 }

@@ -11,8 +11,8 @@ use super::histogram::Histogram;
 
 /// Bounds of etcd's round trips, in seconds: 0.1 ms doubled fifteen times.
 const BOUNDS: [f64; 16] = [
-    0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.0128, 0.0256, 0.0512, 0.1024, 0.2048, 0.4096, 0.8192, 1.6384,
-    3.2768,
+    0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.0128, 0.0256, 0.0512, 0.1024, 0.2048, 0.4096, 0.8192,
+    1.6384, 3.2768,
 ];
 
 /// The figures of one other member.
@@ -144,7 +144,10 @@ mod tests {
         peers.render(&mut text);
         assert!(text.contains("etcd_network_peer_sent_bytes_total{To=\"b\"} 7\n"), "{text}");
         assert!(text.contains("etcd_network_peer_received_bytes_total{From=\"d\"} 0\n"), "{text}");
-        assert!(text.contains("etcd_network_peer_round_trip_time_seconds_bucket{To=\"b\",le=\"0.0002\"} 1\n"), "{text}");
+        assert!(
+            text.contains("etcd_network_peer_round_trip_time_seconds_bucket{To=\"b\",le=\"0.0002\"} 1\n"),
+            "{text}"
+        );
         assert!(!text.contains("\"a\"") && !text.contains("\"c\""), "{text}");
     }
 
