@@ -12,8 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::database::Database;
 
-/// What such answers may take together, in mebibytes. One that takes more by itself is made alone.
-const BUDGET: usize = 96;
+/// What such answers may take together, in mebibytes. One that takes more by itself is made alone. More: more memory when many
+/// ask for everything; less: they wait longer for each other.
+const BUDGET: usize = 128;
+/// How often an answer is in memory at worst: as pairs, and encoded.
+const COPIES: u64 = 2;
 /// What is smaller is not held up: as many of these as there are calls under way still fit into the memory.
 const SMALL: u64 = 4 << 20;
 
@@ -51,7 +54,7 @@ impl Large {
         if bytes <= SMALL {
             return Ok(None);
         }
-        let places = usize::try_from(bytes.div_ceil(1 << 20)).map_or(BUDGET, |wanted| wanted.min(BUDGET));
+        let places = usize::try_from((COPIES * bytes).div_ceil(1 << 20)).map_or(BUDGET, |wanted| wanted.min(BUDGET));
         let places = u32::try_from(places).unwrap_or(u32::MAX);
         let permit = tokio::time::timeout(patience, Arc::clone(&self.0).acquire_many_owned(places)).await;
         let permit = permit.map_err(|_elapsed| Refusal::TooManyRequests)?.map_err(|_closed| Refusal::Stopped)?;
