@@ -143,12 +143,11 @@ fn tokens_count_at_a_member_that_takes_the_state_over() {
                 PutRequest { key: format!("{index}").into(), value: vec![1; 1000].into(), ..PutRequest::default() };
             client.kv.put(with_token(&fresh, put)).await.unwrap();
         }
+        let before = cluster.log(away).len();
         cluster.spawn(away);
         within_a_minute("the state from the leader", async {
-            // It said so when it was started first, too.
-            while cluster.log(away).matches("ready to serve client requests").count() < 2
-                || !cluster.log(away).contains("the state was taken over from the leader")
-            {
+            let said = |words: &str| cluster.log(away)[before..].contains(words);
+            while !said("ready to serve client requests") || !said("the state was taken over from the leader") {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         })
