@@ -143,15 +143,20 @@ impl Access {
             return Ok(None);
         }
         if let Some(token) = &credentials.token {
-            return match self.by_token(token) {
-                Some(caller) => Ok(Some(caller)),
-                // Another member may have made it: once this one has what that one had, it knows.
-                None if self.jwt.is_none() => {
-                    node.barrier().await?;
-                    self.by_token(token).map(Some).ok_or(Refusal::InvalidAuthToken)
-                }
-                None => Err(Refusal::InvalidAuthToken),
+            if let Some(caller) = self.by_token(token) {
+                return Ok(Some(caller));
+            }
+            if self.jwt.is_some() {
+                return Err(Refusal::InvalidAuthToken);
+            }
+            // Another member may have made it: once this one has what that one had, it knows, unless it has it as a whole
+            // from another member, or began anew meanwhile.
+            node.barrier().await?;
+            let caller = match self.by_token(token) {
+                Some(caller) => Some(caller),
+                None => self.by_token_elsewhere(node, token).await?,
             };
+            return caller.map(Some).ok_or(Refusal::InvalidAuthToken);
         }
         let name = credentials.common_name.as_ref().filter(|_| self.settings.by_certificate);
         Ok(name.map(|name| Caller { user: name.to_string(), revision: self.revision() }))
@@ -162,8 +167,20 @@ impl Access {
             return jwt.verify(token, SystemTime::now());
         }
         let revision = self.revision();
-        let user = self.tokens().user(token, self.started.elapsed())?;
-        Some(Caller { user: user.to_string(), revision })
+        Some(Caller { user: self.token_user(token)?, revision })
+    }
+
+    /// The user a simple token stands for, as far as this member knows; the token counts as used.
+    pub fn token_user(&self, token: &str) -> Option<String> {
+        self.tokens().user(token, self.started.elapsed()).map(|user| user.to_string())
+    }
+
+    /// Asks the leader, and remembers what it says.
+    async fn by_token_elsewhere(&self, node: &Node, token: &str) -> Result<Option<Caller>, Refusal> {
+        let (revision, revocations) = (self.revision(), self.tokens().revocations());
+        let Some(user) = node.token_user(token).await? else { return Ok(None) };
+        self.tokens().learn(&user, token, revocations, self.started.elapsed());
+        Ok(Some(Caller { user, revision }))
     }
 
     /// Makes a token for a user whose password was checked.

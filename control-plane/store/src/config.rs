@@ -142,6 +142,9 @@ impl Config {
         let clients = listens("listen-client-urls", &flags.listen_client_urls, &mut wrong);
         let observers = listens("listen-metrics-urls", &flags.listen_metrics_urls, &mut wrong);
         let peers = listens("listen-peer-urls", &flags.listen_peer_urls, &mut wrong);
+        if flags.level().is_none() {
+            wrong("log-level", format!("`{}` is no level", flags.log_level));
+        }
         if clients.is_empty() && flags.listen_client_urls.is_empty() {
             wrong("listen-client-urls", "at least one URL is needed".to_owned());
         }
@@ -270,9 +273,6 @@ impl Config {
             cost: flags.bcrypt_cost,
             by_certificate: flags.client_cert_auth,
         };
-        if !matches!(flags.log_level.as_str(), "debug" | "info" | "warn" | "error" | "panic" | "fatal") {
-            wrong("log-level", format!("`{}` is no level", flags.log_level));
-        }
         let snapshots = flags.snapshots.snapshot_dir.map(|folder| {
             let every = duration(&flags.snapshots.snapshot_interval).unwrap_or_else(|problem| {
                 wrong("snapshot-interval", problem);

@@ -9,12 +9,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::Bytes;
 use rocksdb::properties;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, FlushOptions, Options,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, FlushOptions, Options, Range,
     ReadOptions, Snapshot, WriteBatch, WriteBufferManager,
 };
 use store_core::compaction::Step;
+use store_core::encoding::kv_bounds;
 use store_core::overlay::Write;
-use store_core::{Cursor, Fault, Space, View};
+use store_core::{Cursor, Fault, KeyRange, Space, View};
 
 use crate::closing::Open;
 use crate::folder;
@@ -176,6 +177,17 @@ impl Database {
             live += memory + number(properties::ESTIMATE_LIVE_DATA_SIZE)?;
         }
         Ok((all, live.min(all)))
+    }
+
+    /// About how many bytes the files have of all versions of some keys; a look at the files' indexes, not at the pairs.
+    pub fn bytes_of(&self, keys: &KeyRange) -> io::Result<u64> {
+        let generation = self.generation();
+        let (lower, upper) = kv_bounds(keys);
+        // No key of the state is as large as this.
+        let upper = upper.unwrap_or_else(|| vec![u8::MAX; 16]);
+        let sizes =
+            generation.db.get_approximate_sizes_cf(generation.family(Space::Kv)?, &[Range::new(&lower, &upper)]);
+        Ok(sizes.into_iter().sum())
     }
 
     /// Says whether files may be rewritten in the background from now on.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Parser};
+use tracing::level_filters::LevelFilter;
 
 /// A switch as Go writes it: `--flag`, `--flag=true`, `--flag=false`.
 macro_rules! switch {
@@ -156,6 +157,20 @@ pub struct Flags {
     /// Accepted for etcd's sake: logs go to standard error.
     #[arg(long, env = "ETCD_LOG_OUTPUTS", value_delimiter = ',', hide = true)]
     pub log_outputs: Vec<String>,
+}
+
+impl Flags {
+    /// The level of what is logged; `None` when it is none. Nothing here is worse than an error, so etcd's two levels above
+    /// it mean the same.
+    pub fn level(&self) -> Option<LevelFilter> {
+        match self.log_level.as_str() {
+            "debug" => Some(LevelFilter::DEBUG),
+            "info" => Some(LevelFilter::INFO),
+            "warn" => Some(LevelFilter::WARN),
+            "error" | "panic" | "fatal" => Some(LevelFilter::ERROR),
+            _ => None,
+        }
+    }
 }
 
 /// Changes of members, and the last of them.

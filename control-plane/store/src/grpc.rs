@@ -6,6 +6,7 @@ mod election;
 mod follow;
 mod health;
 mod kv;
+pub(crate) mod large;
 mod lease;
 mod lock;
 mod maintenance;

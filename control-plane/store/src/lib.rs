@@ -12,6 +12,7 @@ pub mod alarms;
 pub mod auto_compaction;
 pub mod backup;
 pub mod closing;
+pub mod command;
 pub mod compactor;
 pub mod config;
 pub mod database;
@@ -46,6 +47,7 @@ use chain::Chain;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tracing::level_filters::LevelFilter;
 
 use config::Config;
 use flags::Flags;
@@ -88,7 +90,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
-    telemetry::init();
+    // A level that is none is among the mistakes that are told.
+    telemetry::init_at(flags.level().unwrap_or(LevelFilter::INFO));
     let config = match Config::check(flags) {
         Ok(config) => config,
         Err(mistakes) => {

@@ -1,22 +1,33 @@
 //! Counters and gauges, under the names etcd's dashboards know.
 
 pub mod calls;
+pub mod disk;
+pub mod histogram;
+pub mod peers;
 pub mod process;
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Bounds of etcd's disk histograms, in seconds: 1 ms doubled thirteen times.
-const SYNC_BOUNDS: [f64; 14] =
-    [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192];
+/// A batch of the log that took longer to apply counts as slow, as etcd has it.
+const SLOW_APPLY: Duration = Duration::from_millis(100);
 
 /// The figures of one member.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    sync_buckets: [AtomicU64; SYNC_BOUNDS.len()],
-    sync_count: AtomicU64,
-    sync_micros: AtomicU64,
+    /// What the disk takes.
+    pub disk: disk::Disk,
+    /// The traffic with other members.
+    pub peers: peers::Peers,
+    /// Batches of the log that took long to apply.
+    slow_applies: AtomicU64,
+    /// Questions for the newest index that nobody answered.
+    pub read_indexes_failed: AtomicU64,
+    /// Pages about this member's health that said that it is well.
+    pub healthy: AtomicU64,
+    /// And those that said that it is not.
+    pub unhealthy: AtomicU64,
     /// Writes that were answered.
     pub proposals_committed: AtomicU64,
     /// Writes under way.
@@ -79,14 +90,11 @@ pub struct Gauges {
 }
 
 impl Metrics {
-    /// A batch of the log became durable.
-    pub fn log_synced(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        if let Some(bucket) = SYNC_BOUNDS.iter().position(|bound| seconds <= *bound) {
-            self.sync_buckets[bucket].fetch_add(1, Relaxed);
+    /// A batch of the log was applied.
+    pub fn applied(&self, took: Duration) {
+        if took > SLOW_APPLY {
+            self.slow_applies.fetch_add(1, Relaxed);
         }
-        self.sync_count.fetch_add(1, Relaxed);
-        self.sync_micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
     }
 
     /// Everything in Prometheus' text form.
@@ -107,10 +115,16 @@ impl Metrics {
         line("etcd_server_proposals_applied_total", "gauge", gauges.applied as f64);
         line("etcd_server_proposals_pending", "gauge", get(&self.proposals_pending));
         line("etcd_server_proposals_failed_total", "counter", get(&self.proposals_failed));
+        line("etcd_server_slow_apply_total", "counter", get(&self.slow_applies));
+        line("etcd_server_read_indexes_failed_total", "counter", get(&self.read_indexes_failed));
+        line("etcd_server_health_success", "counter", get(&self.healthy));
+        line("etcd_server_health_failures", "counter", get(&self.unhealthy));
         line("etcd_server_quota_backend_bytes", "gauge", gauges.quota as f64);
         line("etcd_server_lease_expired_total", "counter", get(&self.leases_expired));
         line("etcd_mvcc_db_total_size_in_bytes", "gauge", gauges.db_total as f64);
         line("etcd_mvcc_db_total_size_in_use_in_bytes", "gauge", gauges.db_in_use as f64);
+        // Its name before etcd 3.4, which older dashboards still ask for.
+        line("etcd_debugging_mvcc_db_total_size_in_bytes", "gauge", gauges.db_total as f64);
         line("etcd_mvcc_put_total", "counter", get(&self.puts));
         line("etcd_mvcc_delete_total", "counter", get(&self.deletes));
         line("etcd_mvcc_txn_total", "counter", get(&self.txns));
@@ -123,22 +137,14 @@ impl Metrics {
         line("etcd_debugging_mvcc_slow_watcher_total", "gauge", get(&self.slow_watchers));
         line("etcd_debugging_mvcc_events_total", "counter", get(&self.events));
         line("etcd_debugging_lease_total", "gauge", get(&self.leases));
-        let name = "etcd_disk_wal_fsync_duration_seconds";
-        let _ = writeln!(out, "# TYPE {name} histogram");
-        let mut below = 0;
-        for (bound, bucket) in SYNC_BOUNDS.iter().zip(&self.sync_buckets) {
-            below += bucket.load(Relaxed);
-            let _ = writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {below}");
-        }
-        let count = self.sync_count.load(Relaxed);
-        let sum = get(&self.sync_micros) / 1e6;
-        let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}");
         let _ =
             writeln!(out, "# TYPE etcd_server_version gauge\netcd_server_version{{server_version=\"{version}\"}} 1");
         let _ = writeln!(out, "# TYPE etcd_server_id gauge\netcd_server_id{{server_id=\"{:x}\"}} 1", gauges.member);
         let cluster = version.rsplit_once('.').map_or(version, |(minor, _)| minor);
         let _ =
             writeln!(out, "# TYPE etcd_cluster_version gauge\netcd_cluster_version{{cluster_version=\"{cluster}\"}} 1");
+        self.disk.render(&mut out);
+        self.peers.render(&mut out);
         self.calls.render(&mut out);
         self.backup.render(&mut out);
         process::render(&mut out);
@@ -151,11 +157,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_histogram_counts_upwards() {
+    fn every_part_is_shown() {
         let metrics = Metrics::default();
-        for millis in [0, 3, 3, 20_000] {
-            metrics.log_synced(Duration::from_millis(millis));
-        }
+        metrics.disk.log_synced(Duration::from_millis(3));
+        metrics.applied(SLOW_APPLY);
+        metrics.applied(2 * SLOW_APPLY);
         let gauges = Gauges {
             has_leader: true,
             is_leader: true,
@@ -171,8 +177,8 @@ mod tests {
         };
         let text = metrics.render(&gauges, "3.7.1");
         assert!(text.contains("etcd_server_has_leader 1\n"));
-        assert!(text.contains("etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.004\"} 3\n"));
-        assert!(text.contains("etcd_disk_wal_fsync_duration_seconds_bucket{le=\"8.192\"} 3\n"));
-        assert!(text.contains("etcd_disk_wal_fsync_duration_seconds_bucket{le=\"+Inf\"} 4\n"));
+        assert!(text.contains("etcd_server_slow_apply_total 1\n"));
+        assert!(text.contains("etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.004\"} 1\n"));
+        assert!(text.contains("etcd_disk_backend_commit_duration_seconds_count 0\n"));
     }
 }

@@ -6,8 +6,10 @@ mod integrity;
 mod leases;
 pub mod members;
 mod reads;
+mod roll_call;
 mod space;
 mod standing;
+mod tokens;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -23,6 +25,7 @@ use proto::etcdserverpb::ResponseHeader;
 use proto::store::Identity;
 use store_core::Revision;
 use store_core::apply::Reply;
+use store_core::auth::tokens::TokenChange;
 use store_core::record::State;
 use tokio::sync::{Mutex, Semaphore, watch};
 
@@ -35,6 +38,7 @@ use crate::fingerprints::{self, Fingerprints};
 use crate::folder;
 use crate::forward::Forwarder;
 use crate::founding::{self, PeerSide};
+use crate::grpc::large::Large;
 use crate::leadership::Leadership;
 use crate::leases::Leases;
 use crate::metrics::{Gauges, Metrics};
@@ -99,6 +103,8 @@ pub struct Node {
     pub leadership: Arc<Leadership>,
     /// Places for snapshots under way to clients: each may take as much disk as the state.
     pub snapshots: Arc<Semaphore>,
+    /// Places for large answers.
+    pub large: Large,
     raft: Raft,
     log: Log,
     links: Arc<Links>,
@@ -146,6 +152,7 @@ struct Publisher {
     forwarder: Arc<Forwarder>,
     links: Arc<Links>,
     index: watch::Sender<u64>,
+    metrics: Arc<Metrics>,
     poison: Poison,
 }
 
@@ -178,9 +185,15 @@ impl Listener for Publisher {
         self.index.send_replace(last.index);
     }
 
+    fn took(&mut self, batch: Duration, write: Duration) {
+        self.metrics.applied(batch);
+        self.metrics.disk.state_written(write);
+    }
+
     async fn replaced(&mut self, state: State, last: Option<LogId>) {
         self.position.set(state);
-        self.access.follow(&[], state.auth);
+        // Which of them were taken back meanwhile is not in the state; those that are good the leader knows.
+        self.access.follow(&[TokenChange::AllRevoked], state.auth);
         let reload = self.database.read(|view| {
             self.alarms.load(view)?;
             self.leases.resume(Duration::ZERO, || crate::leases::records(view))
@@ -270,7 +283,8 @@ impl Node {
         .map_err(starting("start the watch hub"))?;
         let directory = Arc::new(Directory::default());
         let me = identity.member_id;
-        let links = Links::new(identity.cluster_id, me, directory, side.dialer(), config.election);
+        let links =
+            Links::new(identity.cluster_id, me, directory, side.dialer(), config.election, Arc::clone(&metrics));
         let forwarder = Forwarder::start(me, Arc::clone(&links));
         let publisher = Publisher {
             watches: watches.clone(),
@@ -283,6 +297,7 @@ impl Node {
             forwarder: Arc::clone(&forwarder),
             links: Arc::clone(&links),
             index: applied.clone(),
+            metrics: Arc::clone(&metrics),
             poison: poison.clone(),
         };
         let machine = Machine::start(Arc::clone(&database), poison.clone(), publisher, &*side.host)
@@ -314,6 +329,7 @@ impl Node {
             watches,
             compactor,
             snapshots: Arc::new(Semaphore::new(MAX_SNAPSHOTS)),
+            large: Large::default(),
             raft,
             log,
             links,

@@ -1,6 +1,7 @@
 //! What is served over plain HTTP: health, version, metrics.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::{Method, Request, Response, StatusCode, Uri};
 use store_core::record::State;
@@ -95,6 +96,8 @@ async fn health(node: &Arc<Node>, query: &Query<'_>) -> Page {
         read.err().map(|problem| format!("RANGE ERROR:{problem}")).unwrap_or_default()
     };
     let well = reason.is_empty();
+    let told = if well { &node.metrics.healthy } else { &node.metrics.unhealthy };
+    told.fetch_add(1, Ordering::Relaxed);
     let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Page::json(status, format!("{{\"health\":\"{well}\",\"reason\":{}}}", serde_json::Value::from(reason)))
 }

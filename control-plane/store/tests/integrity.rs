@@ -106,41 +106,41 @@ fn a_member_with_another_state_is_named_and_the_others_serve_on() {
     });
 }
 
-#[test]
-fn damage_on_the_disk_is_found_by_reading_it_again() {
-    let flags = ["--corrupt-check-time=2s"];
-    run_with(Kind::Ours, &flags, async |server| {
+/// Runs a case on a server with some history, whose data was altered while it did not run.
+fn run_altered(alter: impl FnOnce(&Path), case: impl AsyncFnOnce(&Server, Client)) {
+    run_with(Kind::Ours, &["--corrupt-check-time=2s"], async |server| {
         let mut server: Server = server;
-        let mut client = server.client().await;
-        some_history(&mut client).await;
+        some_history(&mut server.client().await).await;
         server.stop();
-        damage(&server.data(), "k/07", false);
+        alter(&server.data());
         server.restart().await;
-        let mut client = server.client().await;
-        wait_for_alarm(&mut client).await;
-        let status = client.get("k/01").await.expect_err("a corrupt member serves nobody");
-        assert_eq!(status.code(), Code::DataLoss);
+        case(&server, server.client().await).await;
     });
 }
 
-/// A state that was written before sums were kept.
+#[test]
+fn damage_on_the_disk_is_found_by_reading_it_again() {
+    run_altered(
+        |data| damage(data, "k/07", false),
+        async |_, mut client| {
+            wait_for_alarm(&mut client).await;
+            let status = client.get("k/01").await.expect_err("a corrupt member serves nobody");
+            assert_eq!(status.code(), Code::DataLoss);
+        },
+    );
+}
+
+/// Takes away what states did not have before sums were kept.
+fn forget_the_sums(data: &Path) {
+    let database = Database::open(&data.join("member")).expect("open the state");
+    let writes = ["sum/added", "sum/removed"].map(|key| Write { space: Space::Meta, key: key.into(), value: None });
+    database.write(writes.into()).expect("write");
+    database.flush().expect("flush");
+}
+
 #[test]
 fn an_older_state_is_added_up_once() {
-    let flags = ["--corrupt-check-time=2s"];
-    run_with(Kind::Ours, &flags, async |server| {
-        let mut server: Server = server;
-        let mut client = server.client().await;
-        some_history(&mut client).await;
-        server.stop();
-        {
-            let database = Database::open(&server.data().join("member")).expect("open the state");
-            let keys = ["sum/added", "sum/removed"];
-            let writes = keys.map(|key| Write { space: Space::Meta, key: key.into(), value: None });
-            database.write(writes.into()).expect("write");
-            database.flush().expect("flush");
-        }
-        server.restart().await;
-        let mut client = server.client().await;
+    run_altered(forget_the_sums, async |server, mut client| {
         some_history(&mut client).await;
         let (before, started) = (server.log().len(), Instant::now());
         while !server.log()[before..].contains("is as it was written") {

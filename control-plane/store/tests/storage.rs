@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::errors::ErrorSource;
 use openraft::impls::BoxedErrorSource;
@@ -23,6 +24,8 @@ use tempfile::TempDir;
 struct Deaf;
 
 impl Listener for Deaf {
+    fn took(&mut self, _: Duration, _: Duration) {}
+
     fn member(&self) -> u64 {
         0
     }

@@ -1,5 +1,6 @@
 //! Faults, as the seed says: several at once, for a while, and then none, so that the cluster must come back.
 
+use std::fmt;
 use std::time::Duration;
 
 use proto::etcdserverpb::cluster_client::ClusterClient;
@@ -43,9 +44,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// All of them.
-    #[must_use]
-    pub fn sum(&self) -> u64 {
+    /// Each of them, under its name.
+    fn named(&self) -> [(u64, &'static str); 10] {
         let Self {
             kills,
             stops,
@@ -58,7 +58,31 @@ impl Tally {
             replacements,
             bursts,
         } = *self;
-        kills + stops + pauses + cuts + slow_networks + slow_disks + failing_disks + transfers + replacements + bursts
+        [
+            (kills, "kills"),
+            (stops, "stops"),
+            (pauses, "pauses"),
+            (cuts, "cuts"),
+            (slow_networks, "slow networks"),
+            (slow_disks, "slow disks"),
+            (failing_disks, "failing disks"),
+            (transfers, "transfers"),
+            (replacements, "replacements"),
+            (bursts, "bursts"),
+        ]
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.named().iter().map(|(count, _)| count).sum()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named: Vec<_> = self.named().iter().map(|(count, name)| format!("{count} {name}")).collect();
+        write!(f, "{} faults ({})", self.sum(), named.join(", "))
     }
 }
 

@@ -67,26 +67,11 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { plan, members, faults, answers, changes, violations, simulated, took } = self;
-        let Tally {
-            kills,
-            stops,
-            pauses,
-            cuts,
-            slow_networks,
-            slow_disks,
-            failing_disks,
-            transfers,
-            replacements,
-            bursts,
-        } = faults;
         write!(
             f,
-            "seed {:>4}: {members} members, {} faults ({kills} kills, {stops} stops, {pauses} pauses, {cuts} cuts, \
-             {slow_networks} slow networks, {slow_disks} slow disks, {failing_disks} failing disks, {transfers} transfers, \
-             {replacements} replacements, {bursts} bursts), {answers} answers, {changes} changes, {} violations, \
+            "seed {:>4}: {members} members, {faults}, {answers} answers, {changes} changes, {} violations, \
              {:.0} s simulated in {:.1} s",
             plan.seed,
-            faults.sum(),
             violations.len(),
             simulated.as_secs_f64(),
             took.as_secs_f64(),

@@ -9,6 +9,7 @@ use proto::mvccpb::KeyValue;
 use tempfile::TempDir;
 
 use crate::client::{Client, range_of_prefix};
+use crate::metrics::figure;
 use crate::server::{Kind, Server, program};
 use crate::{Cluster, DEADLINE};
 
@@ -111,16 +112,6 @@ impl Backup {
         })
         .await
     }
-}
-
-/// A figure of a server; `None` when it does not tell.
-pub fn figure(folder: &Path, endpoint: &str, name: &str) -> Option<f64> {
-    let mut command = Command::new("curl");
-    command.args(["--silent", "--max-time", "5", "--cacert"]).arg(folder.join("ca.crt"));
-    command.arg("--cert").arg(folder.join("client.crt")).arg("--key").arg(folder.join("client.key"));
-    let output = command.arg(format!("{endpoint}/metrics")).output().expect("curl is there");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
 /// Waits until everything that a server applied is backed up.

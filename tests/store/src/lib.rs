@@ -13,6 +13,7 @@ pub mod dice;
 pub mod etcdctl;
 pub mod history;
 pub mod kept;
+pub mod metrics;
 pub mod network;
 pub mod object_store;
 mod server;

@@ -1,8 +1,10 @@
 //! What a client begins at one member it can go on with at another: tokens, locks, elections.
 
+use std::time::Duration;
+
 use proto::etcdserverpb::{
-    AuthEnableRequest, AuthUserAddRequest, AuthUserGrantRoleRequest, AuthenticateRequest, LeaseGrantRequest,
-    LeaseRevokeRequest, PutRequest,
+    AuthEnableRequest, AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserDeleteRequest,
+    AuthUserGrantRoleRequest, AuthenticateRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest,
 };
 use proto::v3electionpb::{CampaignRequest, LeaderRequest, ProclaimRequest, ResignRequest};
 use proto::v3lockpb::{LockRequest, UnlockRequest};
@@ -66,6 +68,99 @@ mod a_token_counts_at_every_member {
     fn ours() {
         run_cluster(Kind::Ours, 3, FLAGS, a_token_counts_everywhere);
     }
+}
+
+async fn add_user(client: &mut Client, name: &str, password: &str) {
+    let (name, password) = (name.to_owned(), password.to_owned());
+    client.auth.user_add(AuthUserAddRequest { name, password, ..AuthUserAddRequest::default() }).await.unwrap();
+}
+
+async fn new_token(client: &mut Client, name: &str, password: &str) -> String {
+    let request = AuthenticateRequest { name: name.to_owned(), password: password.to_owned() };
+    client.auth.authenticate(request).await.expect("a token").into_inner().token
+}
+
+/// What a member says to a token, once it takes part again.
+async fn answer(client: &mut Client, token: &str) -> Result<(), Code> {
+    within_a_minute("an answer of a member that was away", async {
+        loop {
+            let read = RangeRequest { key: "k".into(), ..RangeRequest::default() };
+            match client.kv.range(with_token(token, read)).await {
+                Ok(_) => return Ok(()),
+                Err(status) if status.code() == Code::Unavailable => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(status) => return Err(status.code()),
+            }
+        }
+    })
+    .await
+}
+
+/// A member that was held still knows tokens that were taken back meanwhile; one that began anew knows none. Either takes
+/// the state over, because the log behind it is gone.
+#[test]
+fn tokens_count_at_a_member_that_takes_the_state_over() {
+    let flags = ["--client-cert-auth=false", "--bcrypt-cost=4", "--snapshot-count=50"];
+    run_cluster(Kind::Ours, 3, &flags, async |mut cluster: Cluster| {
+        let away = (cluster.leader().await + 1) % 3;
+        let mut clients = everywhere(&cluster).await;
+        let mut client = clients[(away + 1) % 3].clone();
+        add_user(&mut client, "root", "r").await;
+        add_user(&mut client, "guest", "g").await;
+        for name in ["root", "guest"] {
+            let request = AuthUserGrantRoleRequest { user: name.to_owned(), role: "root".to_owned() };
+            client.auth.user_grant_role(request).await.unwrap();
+        }
+        client.auth.auth_enable(AuthEnableRequest {}).await.unwrap();
+        let (root, guest) = (new_token(&mut client, "root", "r").await, new_token(&mut client, "guest", "g").await);
+        for token in [&root, &guest] {
+            assert_eq!(answer(&mut clients[away], token).await, Ok(()));
+        }
+
+        cluster.signal(away, "STOP");
+        let password = AuthUserChangePasswordRequest {
+            name: "guest".to_owned(),
+            password: "h".to_owned(),
+            ..AuthUserChangePasswordRequest::default()
+        };
+        client.auth.user_change_password(with_token(&root, password)).await.unwrap();
+        let fresh = new_token(&mut client, "guest", "h").await;
+        for index in 0..400 {
+            let put =
+                PutRequest { key: format!("{index}").into(), value: vec![0; 1000].into(), ..PutRequest::default() };
+            client.kv.put(with_token(&fresh, put)).await.unwrap();
+        }
+        cluster.signal(away, "CONT");
+        let mut back = cluster.client(away).await;
+        assert_eq!(answer(&mut back, &guest).await, Err(Code::Unauthenticated));
+        assert_eq!(answer(&mut back, &fresh).await, Ok(()));
+        assert_eq!(answer(&mut back, &root).await, Ok(()));
+
+        cluster.kill(away);
+        for index in 0..400 {
+            let put =
+                PutRequest { key: format!("{index}").into(), value: vec![1; 1000].into(), ..PutRequest::default() };
+            client.kv.put(with_token(&fresh, put)).await.unwrap();
+        }
+        let before = cluster.log(away).len();
+        cluster.spawn(away);
+        within_a_minute("the state from the leader", async {
+            let said = |words: &str| cluster.log(away)[before..].contains(words);
+            while !said("ready to serve client requests") || !said("the state was taken over from the leader") {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+        let mut back = cluster.client(away).await;
+        assert_eq!(answer(&mut back, &fresh).await, Ok(()));
+        assert_eq!(answer(&mut back, &root).await, Ok(()));
+        assert_eq!(answer(&mut back, &guest).await, Err(Code::Unauthenticated));
+        // Taken back now, it is taken back there, too.
+        let delete = AuthUserDeleteRequest { name: "guest".to_owned() };
+        client.auth.user_delete(with_token(&root, delete)).await.unwrap();
+        assert_eq!(answer(&mut back, &fresh).await, Err(Code::Unauthenticated));
+    });
 }
 
 cluster_conformance!(a_lock_is_one_lock_at_every_member, async |cluster| {

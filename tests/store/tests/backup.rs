@@ -7,9 +7,10 @@ use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RequestOp, TxnRequest,
 };
-use tests_store::backup::{Backup, Picture, backed_up, cluster_backed_up, figure, picture};
+use tests_store::backup::{Backup, Picture, backed_up, cluster_backed_up, picture};
 use tests_store::dice::Dice;
 use tests_store::etcdctl::{Etcdctl, NEW};
+use tests_store::metrics::figure;
 use tests_store::{Client, Cluster, DEADLINE, Kind, Server, run, run_with};
 
 const FAST: &str = "--backup-interval=100ms";

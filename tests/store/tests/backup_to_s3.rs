@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use tests_store::backup::{Backup, backed_up, figure, picture};
+use tests_store::backup::{Backup, backed_up, picture};
+use tests_store::metrics::figure;
 use tests_store::object_store::{KEY, ObjectStore, REGION, SECRET, TOKEN};
 use tests_store::{Client, DEADLINE, Kind, Server};
 

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use proto::etcdserverpb::{AlarmRequest, CompactionRequest, DeleteRangeRequest};
-use tests_store::{Client, DEADLINE, Kind, Server, code_and_text, run, run_with};
+use proto::etcdserverpb::alarm_request::AlarmAction;
+use proto::etcdserverpb::{AlarmRequest, CompactionRequest, DefragmentRequest, DeleteRangeRequest, PutRequest};
+use tests_store::{Client, DEADLINE, Kind, Server, code_and_text, conformance, run, run_with, within};
 use tonic::Code;
 
 const MIB: u64 = 1 << 20;
@@ -22,7 +23,7 @@ fn a_full_store_takes_writes_again_once_there_is_space() {
         let value = "v".repeat(1 << 20);
         let started = Instant::now();
         let refused = loop {
-            let request = proto::etcdserverpb::PutRequest {
+            let request = PutRequest {
                 key: format!("full/{}", client.keys("full/").await.len()).into(),
                 value: value.clone().into(),
                 ..Default::default()
@@ -50,6 +51,41 @@ fn a_full_store_takes_writes_again_once_there_is_space() {
         client.put("full/again", &value).await;
     });
 }
+
+// Four keys that are written again and again: nearly everything is history, which compaction makes worthless and
+// defragmenting gives back.
+conformance!(a_put_is_taken_once_defragmented_and_disarmed, ["--quota-backend-bytes=16777216"], async |server| {
+    let mut client = server.client().await;
+    let put = |number: usize| PutRequest {
+        key: format!("full/{}", number % 4).into(),
+        value: vec![b'v'; MIB as usize].into(),
+        ..PutRequest::default()
+    };
+    for round in 0..3 {
+        let started = Instant::now();
+        let refused = loop {
+            match client.put_request(put(round)).await {
+                Ok(_) => assert!(started.elapsed() < DEADLINE, "the store does not become full"),
+                Err(status) => break status,
+            }
+        };
+        let full = (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded");
+        assert_eq!(code_and_text(&refused), full);
+        let revision = client.get("full/0").await.unwrap().header.unwrap().revision;
+        // etcd removes what was compacted behind its answer, and defragments whatever is there at that moment.
+        let physical = server.kind() == Kind::Etcd;
+        client.kv.compact(CompactionRequest { revision, physical }).await.expect("compact");
+        let defragment = client.maintenance.defragment(DefragmentRequest {});
+        within("defragmenting", defragment).await.expect("defragment");
+        let raised = client.maintenance.alarm(AlarmRequest::default()).await.expect("the alarms").into_inner().alarms;
+        for alarm in raised {
+            let action = AlarmAction::Deactivate.into();
+            let disarm = AlarmRequest { action, member_id: alarm.member_id, alarm: alarm.alarm };
+            client.maintenance.alarm(disarm).await.expect("disarm");
+        }
+        client.put_request(put(round)).await.unwrap_or_else(|status| panic!("round {round}: {status}"));
+    }
+});
 
 fn bytes(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).expect("the folder is there");

@@ -25,6 +25,7 @@ mod memory;
 pub mod overlay;
 pub mod range;
 pub mod record;
+pub mod roll_call;
 pub mod scrub;
 pub mod txn;
 pub mod view;

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use chain::Chain as Causes;
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use store_core::Revision;
@@ -19,6 +18,7 @@ use super::options::TargetFlags;
 use super::restore::{BackupError, Restored, Source};
 use super::target::{Network, Target, TargetError};
 use super::verify::{VerifyError, verify};
+use crate::command;
 use crate::snapshot::command::{Revisions, Target as Destination};
 use crate::snapshot::restore::RestoreError;
 use crate::snapshot::status::Format;
@@ -100,24 +100,7 @@ enum Failure {
 
 /// Runs a command line that begins with the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let backup = match Backup::try_parse_from(args) {
-        Ok(backup) => backup,
-        Err(error) => {
-            // The only failure is that standard error is closed.
-            drop(error.print());
-            return ExitCode::from(u8::from(error.use_stderr()));
-        }
-    };
-    match execute(&backup) {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("Error: {}", Causes(&error));
-            ExitCode::FAILURE
-        }
-    }
+    command::run(args, execute)
 }
 
 fn execute(backup: &Backup) -> Result<String, Failure> {

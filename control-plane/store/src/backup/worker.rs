@@ -20,10 +20,11 @@ use store_core::backup::marks::Mark;
 use store_core::backup::name::{ChainName, SegmentName};
 use store_core::backup::plan::{Chain, Tip, newest_moment};
 use store_core::backup::record::Digest;
-use store_core::backup::retention::expired;
+use store_core::backup::retention::{cutoff, expired};
 use store_core::backup::{LogPlace, Moment};
 use store_core::record::State;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::cut::{Cut, Looks, cut, record};
 use super::options::Plan;
@@ -57,8 +58,8 @@ enum Failure {
 struct Standing {
     chain: ChainName,
     tip: Tip,
-    /// When the newest snapshot of the chain was taken.
-    snapshot: Moment,
+    /// When the next snapshot of the chain is to be made.
+    due: Instant,
 }
 
 struct Worker {
@@ -68,6 +69,8 @@ struct Worker {
     looks: Arc<Looks>,
     stopping: watch::Receiver<bool>,
     standing: Option<Standing>,
+    /// When it began, by the clock that goes on evenly and by the one on the wall.
+    began: (Instant, Moment),
 }
 
 /// Backs up until `stopping` turns true.
@@ -76,7 +79,8 @@ pub async fn run(plan: Plan, target: Arc<dyn Target>, node: Arc<Node>, mut stopp
     node.metrics.backup.plan();
     tokio::spawn(look(Arc::clone(&node), Arc::clone(&looks), stopping.clone()));
     let (every, mut backoff) = (plan.every, Backoff::new(AGAIN.0, AGAIN.1));
-    let mut worker = Worker { plan, target, node, looks, stopping: stopping.clone(), standing: None };
+    let (stop, began) = (stopping.clone(), (Instant::now(), now()));
+    let mut worker = Worker { plan, target, node, looks, stopping: stop, standing: None, began };
     let mut wait = Duration::ZERO;
     loop {
         tokio::select! {
@@ -183,10 +187,9 @@ impl Worker {
                 }
             }
         }
-        let due = i64::try_from(self.plan.snapshot_every.as_millis()).unwrap_or(i64::MAX);
-        if self.goes_on() && now().0 - standing.snapshot.0 >= due {
-            let (_, time) = self.snapshot(&standing.chain, standing.tip.time)?;
-            standing.snapshot = time;
+        if self.goes_on() && Instant::now() >= standing.due {
+            self.snapshot(&standing.chain, standing.tip.time)?;
+            standing.due = Instant::now() + self.plan.snapshot_every;
             self.remove_old()?;
         }
         Ok(())
@@ -203,7 +206,10 @@ impl Worker {
             && self.continues(chain, &tip)?
         {
             tracing::info!(chain = %chain.name, index = tip.place.index, "the backup goes on");
-            return Ok(Standing { chain: chain.name.clone(), tip, snapshot: snapshot.time });
+            // Whoever led before may have had another clock; one that was ahead does not put the next one off.
+            let age = Duration::from_millis(u64::try_from(now().0 - snapshot.time.0).unwrap_or(0));
+            let due = Instant::now() + self.plan.snapshot_every.saturating_sub(age);
+            return Ok(Standing { chain: chain.name.clone(), tip, due });
         }
         self.node.metrics.backup.gap();
         tracing::warn!(
@@ -238,9 +244,10 @@ impl Worker {
         let floor = newest_moment(others).map_or(Moment(0), |newest| Moment(newest.0 + 1));
         let chain = ChainName::new(now().max(floor), rand::random());
         let (place, time) = self.snapshot(&chain, floor)?;
+        let due = Instant::now() + self.plan.snapshot_every;
         let digest = Digest::seed(chain.as_str());
         self.remove_old()?;
-        Ok(Standing { chain, tip: Tip { place, digest, time, segment: None }, snapshot: time })
+        Ok(Standing { chain, tip: Tip { place, digest, time, segment: None }, due })
     }
 
     fn snapshot(&self, chain: &ChainName, floor: Moment) -> Result<(LogPlace, Moment), Failure> {
@@ -264,7 +271,7 @@ impl Worker {
     fn remove_old(&self) -> Result<(), TargetError> {
         let Some(retention) = self.plan.retention else { return Ok(()) };
         let cluster_id = self.node.identity.cluster_id;
-        let cutoff = Moment(now().0.saturating_sub(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX)));
+        let cutoff = cutoff(self.began.1, self.began.0.elapsed(), now(), retention);
         for name in expired(&look_up(&*self.target, cluster_id)?, cutoff) {
             if !self.goes_on() {
                 return Ok(());

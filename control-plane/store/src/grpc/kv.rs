@@ -72,10 +72,16 @@ impl Kv for Service {
         }
         may_read(node, linearizable).await.map_err(refused)?;
         let caller = self.caller(&request).await?;
+        let place = node.large.place(&node.database, request.get_ref(), node.config.request_timeout()).await;
+        let place = place.map_err(refused)?;
         let mut answer = read(node, request.into_inner(), caller).await?;
         node.metrics.ranges.fetch_add(1, Ordering::Relaxed);
         node.complete(&mut answer.header);
-        Ok(Response::new(answer))
+        let mut response = Response::new(answer);
+        if let Some(place) = place {
+            response.extensions_mut().insert(place);
+        }
+        Ok(response)
     }
 
     type RangeStreamStream = ReceiverStream<Result<RangeStreamResponse, Status>>;

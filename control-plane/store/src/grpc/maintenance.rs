@@ -86,9 +86,11 @@ impl Maintenance for Service {
 
     async fn defragment(&self, request: Request<DefragmentRequest>) -> Result<Response<DefragmentResponse>, Status> {
         self.demand(&request, Rights::admin).await?;
-        let node = Arc::clone(&self.0);
-        // Space is given back all the time; this only asks for all of it now, and nobody has to wait for it.
-        tokio::spawn(async move { node.reclaim().await });
+        // Space is given back all the time; this asks for all of it now.
+        self.0.defragment().await.map_err(|error| {
+            tracing::error!(%error, "space could not be given back");
+            Status::internal("etcdserver: space could not be given back")
+        })?;
         Ok(Response::new(DefragmentResponse { header: Some(self.0.header(Revision(0))) }))
     }
 

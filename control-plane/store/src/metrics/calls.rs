@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 use tonic::body::Body;
 
 use super::Metrics;
+use super::histogram::Histogram;
+use crate::grpc::large::Place;
 
 const UNARY: &str = "unary";
 const FROM_SERVER: &str = "server_stream";
@@ -93,10 +96,63 @@ const CODES: [&str; 17] = [
 const CANCELED: usize = 1;
 const UNKNOWN: usize = 2;
 
+/// Bounds of the times of calls, in seconds: those every Prometheus client begins with.
+const BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
 #[derive(Debug)]
 struct Method {
     started: AtomicU64,
     handled: [AtomicU64; CODES.len()],
+    received: AtomicU64,
+    sent: AtomicU64,
+    took: Histogram,
+}
+
+impl Method {
+    fn new() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            started: zero(),
+            handled: Default::default(),
+            received: zero(),
+            sent: zero(),
+            took: Histogram::new(&BOUNDS),
+        }
+    }
+}
+
+/// One counter of a method.
+type Counter = fn(&Method) -> &AtomicU64;
+
+/// Where a body is between two messages: each has five bytes in front, of which the last four are its length.
+#[derive(Debug, Default)]
+struct Framing {
+    prefix: [u8; 5],
+    have: usize,
+    left: usize,
+}
+
+impl Framing {
+    /// How many messages begin in the next bytes of the body.
+    fn count(&mut self, mut data: &[u8]) -> u64 {
+        let mut messages = 0;
+        while !data.is_empty() {
+            let within = self.left.min(data.len());
+            self.left -= within;
+            data = &data[within..];
+            let missing = (self.prefix.len() - self.have).min(data.len());
+            self.prefix[self.have..self.have + missing].copy_from_slice(&data[..missing]);
+            self.have += missing;
+            data = &data[missing..];
+            if self.have == self.prefix.len() {
+                let [_, length @ ..] = self.prefix;
+                self.left = u32::from_be_bytes(length) as usize;
+                self.have = 0;
+                messages += 1;
+            }
+        }
+        messages
+    }
 }
 
 /// What was called, and how it went.
@@ -109,15 +165,18 @@ pub struct Calls {
 
 impl Default for Calls {
     fn default() -> Self {
-        let method = |_: &_| Method { started: AtomicU64::new(0), handled: Default::default() };
-        Self { methods: METHODS.iter().map(method).collect(), received: AtomicU64::new(0), sent: AtomicU64::new(0) }
+        let methods = METHODS.iter().map(|_| Method::new()).collect();
+        Self { methods, received: AtomicU64::new(0), sent: AtomicU64::new(0) }
     }
 }
 
 /// A call under way; one that is dropped before its outcome is known was canceled.
 pub struct Call {
     metrics: Arc<Metrics>,
+    /// `None` when it is none that is served.
     method: Option<usize>,
+    began: Instant,
+    ended: bool,
 }
 
 impl Call {
@@ -130,12 +189,16 @@ impl Call {
         if let Some(method) = method {
             metrics.calls.methods[method].started.fetch_add(1, Relaxed);
         }
-        Self { metrics: Arc::clone(metrics), method }
+        Self { metrics: Arc::clone(metrics), method, began: Instant::now(), ended: false }
     }
 
     fn end(&mut self, code: usize) {
-        if let Some(method) = self.method.take() {
-            self.metrics.calls.methods[method].handled[code].fetch_add(1, Relaxed);
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        if let Some(method) = self.method.map(|method| &self.metrics.calls.methods[method]) {
+            method.handled[code].fetch_add(1, Relaxed);
+            method.took.observe(self.began.elapsed());
         }
     }
 
@@ -148,11 +211,14 @@ impl Call {
 
     /// Counts what the client sends.
     pub fn request(&self, request: Request<Incoming>) -> Request<Body> {
-        let metrics = Arc::clone(&self.metrics);
+        let (metrics, method, mut framing) = (Arc::clone(&self.metrics), self.method, Framing::default());
         request.map(|body| {
             Body::new(body.map_frame(move |frame| {
                 if let Some(data) = frame.data_ref() {
                     metrics.calls.received.fetch_add(data.len() as u64, Relaxed);
+                    if let Some(method) = method {
+                        metrics.calls.methods[method].received.fetch_add(framing.count(data), Relaxed);
+                    }
                 }
                 frame
             }))
@@ -160,12 +226,19 @@ impl Call {
     }
 
     /// Counts what the client is sent, and waits for the outcome at the end of it.
-    pub fn response(mut self, response: Response<Body>) -> Response<Body> {
+    pub fn response(mut self, mut response: Response<Body>) -> Response<Body> {
         self.look(response.headers());
+        let mut framing = Framing::default();
+        // A large answer has its place as long as there is something of it.
+        let place = response.extensions_mut().remove::<Place>();
         response.map(|body| {
             Body::new(body.map_frame(move |frame| {
+                let _ = &place;
                 if let Some(data) = frame.data_ref() {
                     self.metrics.calls.sent.fetch_add(data.len() as u64, Relaxed);
+                    if let Some(method) = self.method {
+                        self.metrics.calls.methods[method].sent.fetch_add(framing.count(data), Relaxed);
+                    }
                 } else if let Some(trailers) = frame.trailers_ref() {
                     self.look(trailers);
                 }
@@ -182,23 +255,36 @@ impl Drop for Call {
 }
 
 impl Calls {
-    /// In Prometheus' text form.
+    /// In Prometheus' text form. How long calls took is told of methods that were called: it is most of the page.
     pub fn render(&self, out: &mut String) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(out, "# TYPE grpc_server_started_total counter");
-        for ((service, method, kind), counters) in METHODS.iter().zip(&self.methods) {
-            let labels = format!("grpc_method=\"{method}\",grpc_service=\"{service}\",grpc_type=\"{kind}\"");
-            let _ = writeln!(out, "grpc_server_started_total{{{labels}}} {}", counters.started.load(Relaxed));
+        let labelled = || {
+            METHODS.iter().zip(&self.methods).map(|((service, method, kind), counters)| {
+                (format!("grpc_method=\"{method}\",grpc_service=\"{service}\",grpc_type=\"{kind}\""), counters)
+            })
+        };
+        let counters: [(&str, Counter); 3] = [
+            ("grpc_server_started_total", |method| &method.started),
+            ("grpc_server_msg_received_total", |method| &method.received),
+            ("grpc_server_msg_sent_total", |method| &method.sent),
+        ];
+        for (name, figure) in counters {
+            // Writing to a string cannot fail; so below.
+            let _ = writeln!(out, "# TYPE {name} counter");
+            for (labels, method) in labelled() {
+                let _ = writeln!(out, "{name}{{{labels}}} {}", figure(method).load(Relaxed));
+            }
+        }
+        let name = "grpc_server_handling_seconds";
+        let _ = writeln!(out, "# TYPE {name} histogram");
+        for (labels, method) in labelled().filter(|(_, method)| !method.took.is_empty()) {
+            method.took.render(out, name, &labels);
         }
         let _ = writeln!(out, "# TYPE grpc_server_handled_total counter");
-        for ((service, method, kind), counters) in METHODS.iter().zip(&self.methods) {
-            for (code, count) in CODES.iter().zip(&counters.handled) {
+        for (labels, method) in labelled() {
+            for (code, count) in CODES.iter().zip(&method.handled) {
                 let count = count.load(Relaxed);
                 if count > 0 || *code == "OK" {
-                    let labels = format!(
-                        "grpc_code=\"{code}\",grpc_method=\"{method}\",grpc_service=\"{service}\",grpc_type=\"{kind}\""
-                    );
-                    let _ = writeln!(out, "grpc_server_handled_total{{{labels}}} {count}");
+                    let _ = writeln!(out, "grpc_server_handled_total{{grpc_code=\"{code}\",{labels}}} {count}");
                 }
             }
         }
@@ -233,5 +319,20 @@ mod tests {
             assert!(text.contains(&format!("grpc_server_handled_total{{grpc_code=\"{code}\",{put}}} 1\n")), "{text}");
         }
         assert!(!text.contains("AtAll"));
+        assert!(text.contains(&format!("grpc_server_handling_seconds_count{{{put}}} 3\n")), "{text}");
+        assert!(!text.contains("grpc_server_handling_seconds_count{grpc_method=\"Range\""), "{text}");
+    }
+
+    #[test]
+    fn messages_are_counted_wherever_the_body_is_cut() {
+        let mut body = Vec::new();
+        for length in [0u8, 3, 0, 200] {
+            body.extend([0, 0, 0, 0, length]);
+            body.extend(std::iter::repeat_n(b'x', length.into()));
+        }
+        for size in 1..=body.len() {
+            let mut framing = Framing::default();
+            assert_eq!(body.chunks(size).map(|part| framing.count(part)).sum::<u64>(), 4, "cut into pieces of {size}");
+        }
     }
 }

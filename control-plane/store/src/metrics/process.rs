@@ -21,8 +21,12 @@ pub fn render(out: &mut String) {
     line("process_virtual_memory_bytes", "gauge", kilobytes(&status, "VmSize:"));
     line("process_start_time_seconds", "gauge", start_time(&stat, &read("/proc/stat")));
     let open = fs::read_dir("/proc/self/fd").ok().map(|folder| folder.count() as f64);
+    let most = most_files(&limits);
     line("process_open_fds", "gauge", open);
-    line("process_max_fds", "gauge", most_files(&limits));
+    line("process_max_fds", "gauge", most);
+    // The same under etcd's names.
+    line("os_fd_used", "gauge", open);
+    line("os_fd_limit", "gauge", most);
 }
 
 /// The fields of `/proc/self/stat` behind the name, which may itself hold anything. The first is the third of the manual.

@@ -65,7 +65,7 @@ impl Node {
     }
 
     /// Refuses unless this member leads, its clocks run, and everything granted before is known to them.
-    async fn lead_for_sure(&self) -> Result<(), Refusal> {
+    pub(super) async fn lead_for_sure(&self) -> Result<(), Refusal> {
         let term = self.leading_term().ok_or(Refusal::NotLeader)?;
         if !self.is_only_voter() {
             let index = self.read_index().await?;

@@ -2,6 +2,7 @@
 //! after a quorum confirmed that it still leads.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::ReadPolicy;
@@ -98,7 +99,11 @@ impl Node {
                 }
             }
         };
-        tokio::time::timeout(self.config.request_timeout(), asked).await.unwrap_or(Err(Refusal::TimedOut))
+        let index = tokio::time::timeout(self.config.request_timeout(), asked).await.unwrap_or(Err(Refusal::TimedOut));
+        if index.is_err() {
+            self.metrics.read_indexes_failed.fetch_add(1, Ordering::Relaxed);
+        }
+        index
     }
 
     /// Has a quorum confirm that this member leads; `None` when it does not (now).

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::errors::Fatal;
 use proto::etcdserverpb::alarm_request::AlarmAction;
 use proto::etcdserverpb::{AlarmRequest, AlarmType};
 use proto::store::command::Op;
-use store_core::Refusal;
+use store_core::{Refusal, Revision};
 
 use super::Node;
 use crate::raft::Types;
@@ -37,14 +38,13 @@ impl Node {
             if let Err(error) = room.keep_reserve() {
                 tracing::debug!(%error, "no reserve could be made");
             }
-            let (in_use, left) = match self.database.size().and_then(|(_, in_use)| Ok((in_use, room.left()?))) {
+            let (in_use, left) = match self.measure() {
                 Ok(measured) => measured,
                 Err(error) => {
                     tracing::warn!(%error, "the size of the state could not be measured");
                     continue;
                 }
             };
-            self.alarms.measured(in_use, left);
             // Whoever rewrites files has both on the disk for a while.
             let has_room = left > in_use.min(REWRITE_ROOM);
             if let Err(error) = self.database.let_rewrite(has_room) {
@@ -57,7 +57,9 @@ impl Node {
             // What was compacted is still in files, of which RocksDB rewrites few as long as nothing is written.
             if self.alarms.own_no_space() && has_room && reclaimed != self.compactor.progress() {
                 reclaimed = self.compactor.progress();
-                self.reclaim().await;
+                if let Err(error) = self.reclaim().await {
+                    tracing::warn!(%error, "space could not be given back");
+                }
             }
             if self.alarms.has_space_again(self.config.quota)
                 && self.no_space_alarm(AlarmAction::Deactivate).await.is_ok()
@@ -65,6 +67,14 @@ impl Node {
                 tracing::info!("there is space again: writes are taken");
             }
         }
+    }
+
+    /// Measures the state and its disk: bytes in use, and bytes that may still be written. Writes are judged by them from
+    /// now on.
+    fn measure(&self) -> io::Result<(u64, u64)> {
+        let ((_, in_use), left) = (self.database.size()?, self.room.left()?);
+        self.alarms.measured(in_use, left);
+        Ok((in_use, left))
     }
 
     /// Purges what makes the log longer than it should be, in bytes. What is not in files of the state yet stays until it
@@ -85,13 +95,25 @@ impl Node {
         }
     }
 
-    /// Gives space that nobody uses back to the disk.
-    pub async fn reclaim(&self) {
+    /// Gives space that nobody uses back to the disk; other requests go on meanwhile.
+    async fn reclaim(&self) -> io::Result<()> {
         let database = Arc::clone(&self.database);
-        let reclaimed = tokio::task::spawn_blocking(move || database.reclaim()).await;
-        if let Err(error) = reclaimed.map_err(io::Error::other).and_then(|result| result) {
-            tracing::warn!(%error, "space could not be given back");
+        tokio::task::spawn_blocking(move || database.reclaim()).await.map_err(io::Error::other)?
+    }
+
+    /// Removes what was compacted before the call and gives its space back: on return writes are judged by what is left.
+    /// Whoever defragments, disarms the alarm and writes has done all there is to do, and must not have to wait and try again.
+    ///
+    /// A removal that takes longer than a request may is not waited for: it gives its space back by itself.
+    pub async fn defragment(&self) -> io::Result<()> {
+        let compacted = Revision(self.position.compacted.load(Ordering::Acquire));
+        if let Ok(removed) =
+            tokio::time::timeout(self.config.request_timeout(), self.compactor.removed(compacted)).await
+        {
+            removed?;
         }
+        self.reclaim().await?;
+        self.measure().map(drop)
     }
 
     async fn no_space_alarm(&self, action: AlarmAction) -> Result<(), Refusal> {

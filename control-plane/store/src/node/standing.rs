@@ -73,7 +73,7 @@ impl Node {
         }
     }
 
-    /// Starts the tasks that follow the log's state, the leases, and the disk.
+    /// Starts the tasks that follow the log's state, the leases, the disk and the other members.
     pub(super) fn follow(self: &Arc<Self>, room: Room) {
         let leadership = Arc::clone(&self.leadership);
         let (raft, every) = (self.raft.clone(), self.config.heartbeat);
@@ -88,7 +88,7 @@ impl Node {
             if known != Some(*now.membership_config.log_id()) {
                 known = Some(*now.membership_config.log_id());
                 links.directory().set(now.membership_config.nodes().map(|(id, node)| (*id, &node.peer_urls[..])));
-                links.keep(|id| now.membership_config.nodes().any(|(member, _)| *member == id));
+                links.keep(&now.membership_config.nodes().map(|(id, _)| *id).filter(|id| *id != me).collect());
             }
         };
         look(&raft_metrics.borrow_watched());
@@ -131,6 +131,7 @@ impl Node {
         }
         tokio::spawn(Arc::clone(self).watch_space(room));
         tokio::spawn(Arc::clone(self).watch_disk());
+        tokio::spawn(Arc::clone(self).call_the_roll());
         tokio::spawn(Arc::clone(self).compare_states());
         tokio::spawn(Arc::clone(self).scrub());
     }

@@ -1,13 +1,15 @@
 //! Connections to other members. Each is made when it is first needed and again when it broke, at the addresses the
 //! [directory](super::directory) has by then.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use chain::Chain;
 use hyper_util::rt::TokioIo;
 use proto::peer::Route;
 use proto::peer::peer_client::PeerClient;
@@ -25,6 +27,8 @@ use super::directory::Directory;
 use super::service::REMOVED;
 use super::tls::PeerTls;
 use crate::host::{Host, Wire};
+use crate::metrics::Metrics;
+use crate::metrics::peers::Peer as Figures;
 
 /// What one stream may have under way, and one connection. More: more of a leader's memory for a slow follower.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -52,12 +56,21 @@ pub struct Links {
     dialer: Dialer,
     patience: Duration,
     channels: Mutex<HashMap<(u64, Purpose), Channel>>,
+    failures: Failures,
+    metrics: Arc<Metrics>,
     removed: watch::Sender<bool>,
 }
 
 impl Links {
     /// Connections from `member` of `cluster`. A member that cannot be reached within `patience` counts as unreachable.
-    pub fn new(cluster: u64, member: u64, directory: Arc<Directory>, dialer: Dialer, patience: Duration) -> Arc<Self> {
+    pub fn new(
+        cluster: u64,
+        member: u64,
+        directory: Arc<Directory>,
+        dialer: Dialer,
+        patience: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             cluster,
             member,
@@ -65,6 +78,8 @@ impl Links {
             dialer,
             patience,
             channels: Mutex::default(),
+            failures: Failures::default(),
+            metrics,
             removed: watch::Sender::new(false),
         })
     }
@@ -88,10 +103,25 @@ impl Links {
     pub fn client(&self, target: u64, purpose: Purpose) -> Client {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = channels.entry((target, purpose)).or_insert_with(|| {
-            let directory = Arc::clone(&self.directory);
-            channel(self.dialer.clone(), self.patience, move || directory.find(target))
+            let (directory, failures) = (Arc::clone(&self.directory), self.failures.clone());
+            let figures = self.figures(target);
+            let connected = move |result: io::Result<Transport>| {
+                failures.note(target, result.as_ref().err());
+                result.map(|wire| Counted { wire, figures: Arc::clone(&figures) })
+            };
+            channel(self.dialer.clone(), self.patience, move || directory.find(target), connected)
         });
         client(channel.clone())
+    }
+
+    /// What is counted of the traffic with a member.
+    pub fn figures(&self, target: u64) -> Arc<Figures> {
+        self.metrics.peers.of(target)
+    }
+
+    /// Why a member could not be connected to, unless it has been since.
+    pub fn failure(&self, target: u64) -> Option<String> {
+        self.failures.lock().get(&target).cloned()
     }
 
     /// This member is none of the cluster any more.
@@ -112,31 +142,54 @@ impl Links {
         drop(self.removed.subscribe().wait_for(|removed| *removed).await);
     }
 
-    /// Forgets the connections to members that are gone.
-    pub fn keep(&self, members: impl Fn(u64) -> bool) {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner).retain(|(id, _), _| members(*id));
+    /// These are the other members from now on: connections to those that are gone are forgotten.
+    pub fn keep(&self, members: &BTreeSet<u64>) {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).retain(|(id, _), _| members.contains(id));
+        self.failures.lock().retain(|id, _| members.contains(id));
+        self.metrics.peers.keep(members.iter().copied());
+    }
+}
+
+/// Why members could not be connected to, until they are.
+#[derive(Clone, Default)]
+struct Failures(Arc<Mutex<HashMap<u64, String>>>);
+
+impl Failures {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, target: u64, failure: Option<&io::Error>) {
+        match failure {
+            Some(error) => drop(self.lock().insert(target, Chain(error).to_string())),
+            None => drop(self.lock().remove(&target)),
+        }
     }
 }
 
 /// A client of whoever is at these addresses, before there is a cluster.
 pub fn stranger(addresses: Vec<PeerAddress>, dialer: Dialer, patience: Duration) -> Client {
-    client(channel(dialer, patience, move || addresses.clone()))
+    client(channel(dialer, patience, move || addresses.clone(), |connected| connected))
 }
 
 fn client(channel: Channel) -> Client {
     PeerClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE)
 }
 
-fn channel(
+fn channel<W>(
     dialer: Dialer,
     patience: Duration,
     find: impl Fn() -> Vec<PeerAddress> + Send + Clone + 'static,
-) -> Channel {
+    connected: impl Fn(io::Result<Transport>) -> io::Result<W> + Send + Clone + 'static,
+) -> Channel
+where
+    W: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let connect = service_fn(move |_: Uri| {
-        let (dialer, addresses) = (dialer.clone(), find());
+        let (dialer, addresses, connected) = (dialer.clone(), find(), connected.clone());
         async move {
-            let connected = tokio::time::timeout(patience, dialer.connect_to_any(addresses)).await;
-            connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(TokioIo::new)
+            let wire = tokio::time::timeout(patience, dialer.connect_to_any(addresses)).await;
+            connected(wire.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))).map(TokioIo::new)
         }
     });
     // The connector decides where the connection goes; this is only what requests are addressed to.
@@ -219,5 +272,40 @@ impl AsyncWrite for Transport {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+/// A connection whose bytes are counted.
+struct Counted {
+    wire: Transport,
+    figures: Arc<Figures>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.wire).poll_read(cx, buffer);
+        this.figures.received.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
+        read
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.wire).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = &written {
+            this.figures.sent.fetch_add(*count as u64, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().wire).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().wire).poll_shutdown(cx)
     }
 }

@@ -11,12 +11,13 @@ use futures::{Stream, StreamExt};
 use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
 use openraft::vote::leader_id_std::CommittedLeaderId;
+use prost::Message;
 use proto::peer::peer_server::Peer;
 use proto::peer::{
     AppendAnswer, AppendRequest, ChangeMembersAnswer, ChangeMembersRequest, FingerprintAnswer, FingerprintRequest,
     ForwardAnswer, ForwardRequest, Introduction, JoinAnswer, JoinRequest, LeaseTimeAnswer, LeaseTimeRequest,
     ReadIndexAnswer, ReadIndexRequest, RenewLeaseAnswer, RenewLeaseRequest, Route, SnapshotAnswer, SnapshotPart,
-    TransferAnswer, TransferRequest, VoteAnswer, VoteRequest,
+    TokenUserAnswer, TokenUserRequest, TransferAnswer, TransferRequest, VoteAnswer, VoteRequest,
 };
 use store_core::{LeaseId, members};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -71,8 +72,8 @@ impl Desk {
         self.node.get().ok_or_else(|| Status::unavailable("the member is not there yet"))
     }
 
-    /// Lets a message in that is of this cluster, for this member and from nobody who was removed.
-    pub(super) fn admit(&self, route: Option<&Route>) -> Result<&Arc<Node>, Status> {
+    /// Lets a message of so many bytes in that is of this cluster, for this member and from nobody who was removed.
+    pub(super) fn admit(&self, route: Option<&Route>, bytes: usize) -> Result<&Arc<Node>, Status> {
         let node = self.node()?;
         let route = route.ok_or_else(|| Status::invalid_argument("a message without a route"))?;
         let refuse = |status: Status| {
@@ -86,7 +87,10 @@ impl Desk {
             return refuse(Status::failed_precondition("member ID mismatch"));
         }
         match node.database.read_newest(|view| members::is_removed(view, route.from)) {
-            Ok(false) => Ok(node),
+            Ok(false) => {
+                node.metrics.peers.received(route.from, bytes);
+                Ok(node)
+            }
             Ok(true) => refuse(Status::permission_denied(REMOVED)),
             Err(fault) => {
                 tracing::error!(error = %chain::Chain(&fault), "a member's message could not be judged");
@@ -137,7 +141,7 @@ impl Intake {
     ) -> Option<openraft::raft::AppendEntriesRequest<crate::raft::Types>> {
         let taken = async {
             let Some(message) = input.message().await? else { return Ok(None) };
-            self.desk.admit(message.route.as_ref())?;
+            self.desk.admit(message.route.as_ref(), message.encoded_len())?;
             let bytes: usize = message.entries.iter().map(bytes::Bytes::len).sum();
             let permits = u32::try_from(bytes.min(UNDURABLE_BYTES)).unwrap_or(u32::MAX);
             let permit = Arc::clone(&self.budget).acquire_many_owned(permits).await.map_err(stopped)?;
@@ -201,7 +205,7 @@ impl Peer for Service {
 
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteAnswer>, Status> {
         let message = request.into_inner();
-        let node = self.0.admit(message.route.as_ref())?;
+        let node = self.0.admit(message.route.as_ref(), message.encoded_len())?;
         let request = messages::vote_asked(&message).map_err(|error| malformed(&error))?;
         let response =
             if message.pre_vote { node.raft().pre_vote(request).await } else { node.raft().vote(request).await };
@@ -210,7 +214,7 @@ impl Peer for Service {
 
     async fn transfer(&self, request: Request<TransferRequest>) -> Result<Response<TransferAnswer>, Status> {
         let message = request.into_inner();
-        let node = self.0.admit(message.route.as_ref())?;
+        let node = self.0.admit(message.route.as_ref(), message.encoded_len())?;
         let request = messages::transfer_asked(&message).map_err(|error| malformed(&error))?;
         let response = node.raft().handle_transfer_leader(request).await.map_err(stopped)?;
         Ok(Response::new(messages::transfer_answer(&response)))
@@ -241,24 +245,32 @@ impl Peer for Service {
     }
 
     async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexAnswer>, Status> {
-        let node = self.0.admit(request.into_inner().route.as_ref())?;
+        let message = request.into_inner();
+        let node = self.0.admit(message.route.as_ref(), message.encoded_len())?;
         let index = node.read_index().await.map_err(refused)?;
         Ok(Response::new(ReadIndexAnswer { index }))
     }
 
     async fn renew_lease(&self, request: Request<RenewLeaseRequest>) -> Result<Response<RenewLeaseAnswer>, Status> {
         let message = request.into_inner();
-        let node = self.0.admit(message.route.as_ref())?;
+        let node = self.0.admit(message.route.as_ref(), message.encoded_len())?;
         let ttl = node.renew_as_leader(LeaseId(message.id)).await.map_err(refused)?;
         Ok(Response::new(RenewLeaseAnswer { ttl }))
     }
 
     async fn lease_time(&self, request: Request<LeaseTimeRequest>) -> Result<Response<LeaseTimeAnswer>, Status> {
         let message = request.into_inner();
-        let node = self.0.admit(message.route.as_ref())?;
+        let node = self.0.admit(message.route.as_ref(), message.encoded_len())?;
         let time = node.lease_time_as_leader(LeaseId(message.id)).await.map_err(refused)?;
         let answer = time.map(|(granted, remaining)| LeaseTimeAnswer { found: true, granted, remaining });
         Ok(Response::new(answer.unwrap_or_default()))
+    }
+
+    async fn token_user(&self, request: Request<TokenUserRequest>) -> Result<Response<TokenUserAnswer>, Status> {
+        let message = request.into_inner();
+        let node = self.0.admit(message.route.as_ref(), message.encoded_len())?;
+        let user = node.token_user_as_leader(&message.token).await.map_err(refused)?;
+        Ok(Response::new(TokenUserAnswer { user: user.unwrap_or_default() }))
     }
 
     async fn change_members(
@@ -266,14 +278,15 @@ impl Peer for Service {
         request: Request<ChangeMembersRequest>,
     ) -> Result<Response<ChangeMembersAnswer>, Status> {
         let message = request.into_inner();
-        let node = self.0.admit(message.route.as_ref())?;
+        let node = self.0.admit(message.route.as_ref(), message.encoded_len())?;
         let change = message.change.map(Change::asked).ok_or_else(|| Status::invalid_argument("no change"))?;
         let changed = node.change_members_as_leader(&change).await.map_err(refused)?;
         Ok(Response::new(ChangeMembersAnswer { index: changed.index, id: changed.id }))
     }
 
     async fn fingerprint(&self, request: Request<FingerprintRequest>) -> Result<Response<FingerprintAnswer>, Status> {
-        let node = self.0.admit(request.into_inner().route.as_ref())?;
+        let message = request.into_inner();
+        let node = self.0.admit(message.route.as_ref(), message.encoded_len())?;
         Ok(Response::new(messages::fingerprint_answer(node.statement().as_ref())))
     }
 
@@ -315,7 +328,7 @@ async fn take_commands(
             Some(refused) = under_way.next(), if !under_way.is_empty() => not_taken.extend(refused),
             message = input.message(), if under_way.len() < FORWARDED => {
                 let Ok(Some(message)) = message else { return };
-                let node = match desk.admit(message.route.as_ref()) {
+                let node = match desk.admit(message.route.as_ref(), message.encoded_len()) {
                     Ok(node) => node,
                     Err(status) => {
                         // Whoever is gone does not mind.

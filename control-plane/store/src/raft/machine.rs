@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use openraft::entry::RaftEntry;
@@ -22,6 +23,7 @@ use store_core::overlay::Write;
 use store_core::record::State;
 use store_core::{Overlay, Space, View, members};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::{LogId, StoredMembership, Types, codec};
 use crate::database::Database;
@@ -46,6 +48,8 @@ pub trait Listener: Send + 'static {
     /// The batch's callers were answered, up to the entry `last`; `own` are the answers to what this member had sent to a
     /// leader, by the numbers it gave them.
     fn answered(&mut self, own: Vec<(u64, Reply)>, last: LogId);
+    /// A batch took so long, and so long of it to be written.
+    fn took(&mut self, batch: Duration, write: Duration);
     /// The state was replaced as a whole, by one that holds the log up to `last`.
     fn replaced(&mut self, state: State, last: Option<LogId>) -> impl Future<Output = ()> + Send;
 }
@@ -262,10 +266,14 @@ impl<L: Listener> Worker<L> {
     async fn apply(&mut self, entries: Vec<EntryResponder<Types>>) -> io::Result<()> {
         self.poison.check()?;
         let Some(last) = entries.last().map(|(entry, _)| entry.log_id()) else { return Ok(()) };
+        let began = Instant::now();
         let mut answers = Answers { member: self.listener.member(), here: Vec::new(), own: Vec::new() };
         let (applied, state, writes) =
             self.database.read_newest(|view| change(view, entries, &mut answers).map_err(io::Error::other))?;
+        let computed = began.elapsed();
         self.database.write(writes)?;
+        let took = began.elapsed();
+        self.listener.took(took, took.saturating_sub(computed));
         self.listener.applied(applied, state).await;
         for (responder, reply) in answers.here {
             responder.send(reply);

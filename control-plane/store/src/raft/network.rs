@@ -16,12 +16,13 @@ use openraft::raft::{
 };
 use openraft::type_config::alias::SnapshotOf;
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
-use proto::peer::AppendAnswer;
+use proto::peer::{AppendAnswer, FingerprintRequest};
 use proto::store::Node;
 use tonic::{Status, Streaming};
 
 use super::machine::Image;
 use super::{Types, Vote};
+use crate::metrics::peers::{Heartbeat, Peer as Figures};
 use crate::peers::links::{Client, Links, Purpose};
 use crate::peers::messages;
 use crate::peers::snapshots::sending;
@@ -86,6 +87,10 @@ impl Peer {
         self.links.client(self.target, purpose)
     }
 
+    fn figures(&self) -> Arc<Figures> {
+        self.links.figures(self.target)
+    }
+
     /// Waits for a small answer.
     async fn within<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, RPCError<Types>> {
         match tokio::time::timeout(self.links.patience(), call).await {
@@ -103,7 +108,7 @@ impl Peer {
         let mut client = self.client(Purpose::Control);
         let links = Arc::clone(&self.links);
         let asked = async move { client.vote(message).await.inspect_err(|status| links.heed(status)) };
-        let answer = self.within(asked).await?.into_inner();
+        let answer = self.within(asked).await.inspect_err(|_| self.figures().failed())?.into_inner();
         messages::vote_given(&answer).map_err(|error| broken(&error))
     }
 }
@@ -186,9 +191,24 @@ impl RaftNetworkV2<Types> for Peer {
                 sent.sent.fetch_add(1, Ordering::AcqRel);
                 messages::append_request(route, &request)
             });
+            let figures = self.figures();
+            // A heartbeat tells itself that it failed; it may also be given up by who waits for it.
+            let mut heartbeat = (self.purpose == Purpose::Control).then(|| Heartbeat::begin(Arc::clone(&figures)));
+            let mut tell = move |reached: bool| match &mut heartbeat {
+                Some(heartbeat) if reached => heartbeat.answered(),
+                None if !reached => figures.failed(),
+                Some(_) | None => {}
+            };
             let mut client = self.client(self.purpose);
-            let opened = self.within(client.append(requests)).await?;
-            let answers: BoxStream<'s, _> = Box::pin(answers(opened.into_inner(), count));
+            let opened = match self.within(client.append(requests)).await {
+                Ok(opened) => opened.into_inner(),
+                Err(error) => {
+                    tell(false);
+                    return Err(error);
+                }
+            };
+            let answers: BoxStream<'s, _> =
+                Box::pin(answers(opened, count).inspect(move |answer| tell(answer.is_ok())));
             Ok(answers)
         })
     }
@@ -216,7 +236,8 @@ impl RaftNetworkV2<Types> for Peer {
     ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
         let message = messages::transfer_request(self.links.route(self.target), &request);
         let mut client = self.client(Purpose::Control);
-        let answer = self.within(client.transfer(message)).await?.into_inner();
+        let answer = self.within(client.transfer(message)).await.inspect_err(|_| self.figures().failed())?;
+        let answer = answer.into_inner();
         Ok(messages::transfer_response(&request, answer))
     }
 
@@ -230,12 +251,20 @@ impl RaftNetworkV2<Types> for Peer {
         let Image::Taken(folder) = snapshot.snapshot else {
             return Err(StreamingError::Unreachable(Unreachable::from_string("a snapshot without files")));
         };
+        // A checkpoint is read as a whole to be offered: in vain while nobody is there, and openraft tries again soon.
+        let route = Some(self.links.route(self.target));
+        let mut client = self.client(Purpose::Snapshot);
+        if self.within(client.fingerprint(FingerprintRequest { route })).await.is_err() {
+            self.figures().failed();
+            return Err(StreamingError::Unreachable(Unreachable::from_string("nobody is there to take the state")));
+        }
         let sent = sending::send(&self.links, self.target, vote, &snapshot.meta, folder.path());
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = sent => match sent {
                 Ok(vote) => Ok(SnapshotResponse::new(vote)),
                 Err(status) => {
+                    self.figures().failed();
                     let target = format_args!("{:x}", self.target);
                     tracing::warn!(error = status.message(), target, "the state could not be sent");
                     Err(StreamingError::Unreachable(Unreachable::from_string(status)))

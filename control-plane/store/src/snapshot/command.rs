@@ -5,7 +5,6 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chain::Chain;
 use clap::{Args, Parser, Subcommand};
 use store_core::record::State;
 
@@ -13,6 +12,7 @@ use super::restore::{Bump, Founding, RestoreError, restore};
 use super::save::{Member, SaveError, save};
 use super::status::{Format, summary};
 use super::verify::{Proof, VerifyError, verify};
+use crate::command;
 
 /// Fetches snapshots, looks into them and restores them.
 #[derive(Debug, Parser)]
@@ -122,24 +122,7 @@ impl Revisions {
 
 /// Runs a command line that begins with the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let snapshot = match Snapshot::try_parse_from(args) {
-        Ok(snapshot) => snapshot,
-        Err(error) => {
-            // The only failure is that standard error is closed.
-            drop(error.print());
-            return ExitCode::from(u8::from(error.use_stderr()));
-        }
-    };
-    match execute(&snapshot) {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("Error: {}", Chain(&error));
-            ExitCode::FAILURE
-        }
-    }
+    command::run(args, execute)
 }
 
 /// A command failed.

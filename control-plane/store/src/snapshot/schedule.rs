@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use store_core::hash::hash_kv;
 use store_core::record::State;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::export::ExportError;
 use super::file::{PARTIAL, save};
@@ -19,6 +22,8 @@ use crate::database::Database;
 const TRY_AGAIN: Duration = Duration::from_mins(1);
 const PREFIX: &str = "snapshot-";
 const SUFFIX: &str = ".db";
+/// How times are written in names.
+const TIME: &str = "%Y%m%dT%H%M%SZ";
 
 /// When snapshots are made and how many are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +40,15 @@ pub struct Schedule {
 
 /// Makes snapshots until `stopping` turns true. After a restart, the next one is made when it would have been made anyway.
 pub async fn run(schedule: Schedule, database: Arc<Database>, mut stopping: watch::Receiver<bool>) {
+    let mut last: Option<Instant> = None;
     loop {
         let due = match prepare(&schedule.folder) {
-            Ok(newest) => newest.map_or(Duration::ZERO, |newest| schedule.every.saturating_sub(age(newest))),
+            Ok(None) => Duration::ZERO,
+            // What the clock on the wall says counts only for a snapshot of an earlier process.
+            Ok(Some(newest)) => {
+                let age = last.map_or_else(|| age(newest, SystemTime::now()), |last| last.elapsed());
+                schedule.every.saturating_sub(age)
+            }
             Err(error) => {
                 let folder = schedule.folder.display();
                 tracing::error!(%error, %folder, "the folder for snapshots cannot be used");
@@ -53,6 +64,7 @@ pub async fn run(schedule: Schedule, database: Arc<Database>, mut stopping: watc
         let failed = match made.await {
             Ok(Ok(path)) => {
                 tracing::info!(path = %path.display(), "a snapshot was made");
+                last = Some(Instant::now());
                 continue;
             }
             Ok(Err(error)) => error.to_string(),
@@ -69,9 +81,9 @@ pub async fn run(schedule: Schedule, database: Arc<Database>, mut stopping: watc
     }
 }
 
-fn age(of: SystemTime) -> Duration {
-    // A clock that was set back must not stop the snapshots.
-    SystemTime::now().duration_since(of).unwrap_or(Duration::MAX)
+/// How long ago a snapshot was made. If the clock was set back since, it was made just now: the next one is then late, once.
+fn age(of: SystemTime, now: SystemTime) -> Duration {
+    now.duration_since(of).unwrap_or_default()
 }
 
 /// Makes the folder, clears away what an earlier process did not finish; when the newest snapshot was made.
@@ -102,6 +114,17 @@ fn snapshots(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The time in the name of the next snapshot: now, but always later than the newest one's, so that names are in the order
+/// in which they were given even when the clock is set back. Otherwise what was made last would be removed as the oldest.
+fn stamp(newest: Option<&Path>, now: Timestamp) -> Timestamp {
+    let time = |path: &Path| {
+        let (time, _) = path.file_name()?.to_str()?.strip_prefix(PREFIX)?.split_once('-')?;
+        Some(DateTime::strptime(TIME, time).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    };
+    let next = newest.and_then(time).and_then(|newest| newest.checked_add(Duration::from_secs(1)).ok());
+    next.map_or(now, |next| next.max(now))
+}
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn text(error: &(dyn std::error::Error + 'static)) -> Failure {
@@ -110,8 +133,8 @@ fn text(error: &(dyn std::error::Error + 'static)) -> Failure {
 
 fn make(schedule: &Schedule, database: &Database, abandoned: &dyn Fn() -> bool) -> Result<PathBuf, Failure> {
     let folder = &schedule.folder;
-    let now = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let name = |state: &State| format!("{PREFIX}{now}-r{}{SUFFIX}", state.revision);
+    let time = stamp(snapshots(folder)?.last().map(PathBuf::as_path), Timestamp::now()).strftime(TIME).to_string();
+    let name = |state: &State| format!("{PREFIX}{time}-r{}{SUFFIX}", state.revision);
     let (path, state) = save(database, folder, name, abandoned).map_err(|error: ExportError| text(&error))?;
     if schedule.verify {
         // The history up to there is still what it was, unless it was compacted meanwhile.
@@ -131,6 +154,37 @@ fn make(schedule: &Schedule, database: &Database, abandoned: &dyn Fn() -> bool) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_neither_hurries_nor_stops_the_snapshots() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100_000);
+        assert_eq!(age(now - Duration::from_secs(7), now), Duration::from_secs(7));
+        assert_eq!(age(now + Duration::from_hours(5), now), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_was_made_last_is_the_newest_whatever_the_clock_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        std::fs::create_dir(&state).unwrap();
+        let database = Database::open(&state).unwrap();
+        let target = folder.path().join("snapshots");
+        prepare(&target).unwrap();
+        // Made while the clock was a hundred years ahead.
+        for old in ["snapshot-21260101T235958Z-r1.db", "snapshot-21260101T235959Z-r1.db"] {
+            std::fs::write(target.join(old), "").unwrap();
+        }
+        let schedule = Schedule { folder: target.clone(), every: Duration::from_secs(1), keep: 2, verify: false };
+        for made in ["snapshot-21260102T000000Z-r1.db", "snapshot-21260102T000001Z-r1.db"] {
+            assert_eq!(make(&schedule, &database, &|| false).unwrap(), target.join(made));
+            let kept = snapshots(&target).unwrap();
+            assert_eq!((kept.len(), kept.last().unwrap()), (2, &target.join(made)));
+        }
+        let now = Timestamp::from_second(1_767_323_045).unwrap();
+        assert_eq!(stamp(None, now), now);
+        assert_eq!(stamp(Some(Path::new("snapshot-20200101T000000Z-r1.db")), now), now);
+        assert_eq!(stamp(Some(Path::new("snapshot-of-mine.db")), now), now);
+    }
 
     #[test]
     fn the_newest_are_kept_and_leftovers_go() {

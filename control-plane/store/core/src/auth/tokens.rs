@@ -1,7 +1,8 @@
 //! The tokens a member knows. Time is an argument: what has passed since the process started.
 //!
-//! Tokens come through the log, so that every member knows them, and are kept in memory only: after a restart a client
-//! authenticates again. Each use of a token gives it its whole time again.
+//! Tokens come through the log, so that every member knows them, and are kept in memory only. A member that has not read
+//! that part of the log, because it began anew or took the state over as a whole, asks one that has. Each use of a token
+//! gives it its whole time again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -45,30 +46,22 @@ pub struct Tokens {
     held: HashMap<Arc<str>, Held>,
     order: BTreeMap<Used, Arc<str>>,
     uses: u64,
+    revocations: u64,
 }
 
 impl Tokens {
     /// No tokens; later ones are good for `ttl` after their last use.
     #[must_use]
     pub fn new(ttl: Duration) -> Self {
-        Self { ttl, held: HashMap::new(), order: BTreeMap::new(), uses: 0 }
+        Self { ttl, held: HashMap::new(), order: BTreeMap::new(), uses: 0, revocations: 0 }
     }
 
     /// Follows what was applied.
     pub fn follow(&mut self, change: &TokenChange, now: Duration) {
         match change {
-            TokenChange::Granted { user, token } => {
-                self.forget(token);
-                let (token, used): (Arc<str>, _) = (token.as_str().into(), self.use_at(now));
-                self.order.insert(used, Arc::clone(&token));
-                self.held.insert(token, Held { user: user.as_str().into(), used });
-                self.expire(now);
-                while self.held.len() > MAX_TOKENS {
-                    let Some((_, oldest)) = self.order.pop_first() else { break };
-                    self.held.remove(&oldest);
-                }
-            }
+            TokenChange::Granted { user, token } => self.hold(user, token, now),
             TokenChange::Revoked { user } => {
+                self.revocations += 1;
                 let void: Vec<_> = self
                     .held
                     .iter()
@@ -80,9 +73,24 @@ impl Tokens {
                 }
             }
             TokenChange::AllRevoked => {
+                self.revocations += 1;
                 self.held.clear();
                 self.order.clear();
             }
+        }
+    }
+
+    /// How often tokens were taken back.
+    #[must_use]
+    pub fn revocations(&self) -> u64 {
+        self.revocations
+    }
+
+    /// Another member said whose token this is; it was asked when tokens had been taken back `revocations` times here. If
+    /// some were since, this may be one of them, and is not kept.
+    pub fn learn(&mut self, user: &str, token: &str, revocations: u64, now: Duration) {
+        if self.revocations == revocations {
+            self.hold(user, token, now);
         }
     }
 
@@ -107,6 +115,18 @@ impl Tokens {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
+    }
+
+    fn hold(&mut self, user: &str, token: &str, now: Duration) {
+        self.forget(token);
+        let (token, used): (Arc<str>, _) = (token.into(), self.use_at(now));
+        self.order.insert(used, Arc::clone(&token));
+        self.held.insert(token, Held { user: user.into(), used });
+        self.expire(now);
+        while self.held.len() > MAX_TOKENS {
+            let Some((_, oldest)) = self.order.pop_first() else { break };
+            self.held.remove(&oldest);
+        }
     }
 
     fn use_at(&mut self, now: Duration) -> Used {
@@ -166,6 +186,21 @@ mod tests {
         assert_eq!(tokens.user("t2", at(1)).as_deref(), Some("b"));
         tokens.follow(&TokenChange::AllRevoked, at(1));
         assert_eq!(tokens.user("t2", at(1)), None);
+    }
+
+    #[test]
+    fn what_another_member_says_counts_unless_tokens_were_taken_back_meanwhile() {
+        let mut tokens = Tokens::new(at(10));
+        let asked = tokens.revocations();
+        tokens.learn("a", "t1", asked, at(1));
+        assert_eq!(tokens.user("t1", at(2)).as_deref(), Some("a"));
+        tokens.follow(&TokenChange::Revoked { user: "a".to_owned() }, at(3));
+        tokens.learn("a", "t1", asked, at(4));
+        assert_eq!(tokens.user("t1", at(4)), None);
+        let asked = tokens.revocations();
+        tokens.follow(&TokenChange::AllRevoked, at(5));
+        tokens.learn("a", "t1", asked, at(5));
+        assert!(tokens.is_empty());
     }
 
     #[test]

@@ -1,7 +1,20 @@
 //! What of a backup may go.
 
+use std::time::Duration;
+
 use super::Moment;
 use super::plan::Chain;
+
+/// From when on everything is kept. `began` is what the clock said when the process began, `lasted` how long that is ago.
+///
+/// Removing cannot be undone, so a clock that was set forward by mistake must not make everything old at once: it counts as
+/// if it had gone on evenly. One that was set back is believed.
+#[must_use]
+pub fn cutoff(began: Moment, lasted: Duration, now: Moment, retention: Duration) -> Moment {
+    let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let now = now.0.min(began.0.saturating_add(millis(lasted)));
+    Moment(now.saturating_sub(millis(retention)))
+}
 
 /// The objects that no point from `cutoff` on needs, in the order in which they are to be removed: whatever is left when
 /// that is interrupted can still be restored. Names are `<chain>/<object>`.
@@ -34,6 +47,18 @@ mod tests {
     use super::super::plan::tests::chain;
     use super::super::plan::{Point, route};
     use super::*;
+
+    #[test]
+    fn a_clock_that_jumps_makes_nothing_old() {
+        let cut = |lasted, now| {
+            let lasted = Duration::from_secs(lasted);
+            cutoff(Moment(1_000_000), lasted, Moment(now), Duration::from_mins(10)).0
+        };
+        assert_eq!(cut(100, 1_100_000), 500_000);
+        assert_eq!(cut(100, 9_999_999_999), 500_000, "it was set forward");
+        assert_eq!(cut(100, 700_000), 100_000, "it was set back");
+        assert_eq!(cut(0, 0), -600_000);
+    }
 
     #[test]
     fn nothing_goes_that_a_kept_point_needs() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::type_config::alias::SnapshotMetaOf;
+use prost::Message;
 use proto::peer::snapshot_answer::Answer;
 use proto::peer::snapshot_part::Part;
 use proto::peer::{SnapshotAnswer, SnapshotChunk, SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotWanted};
@@ -49,7 +50,7 @@ async fn next(desk: &Desk, input: &mut Streaming<SnapshotPart>) -> Result<Option
     let part = tokio::time::timeout(SILENCE, input.message()).await;
     let part = part.map_err(|_| Status::deadline_exceeded("the sender of the state says nothing"))??;
     let Some(part) = part else { return Ok(None) };
-    desk.admit(part.route.as_ref())?;
+    desk.admit(part.route.as_ref(), part.encoded_len())?;
     part.part.map(Some).ok_or_else(|| wrong("a part of the state that is none"))
 }
 

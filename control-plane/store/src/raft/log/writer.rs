@@ -162,7 +162,7 @@ impl Batch {
         *shared.writing() = Some(started);
         let result = reach(shared, writes).await;
         *shared.writing() = None;
-        shared.metrics.log_synced(started.elapsed());
+        shared.metrics.disk.log_synced(started.elapsed());
         result
     }
 }
