@@ -237,6 +237,7 @@ impl Node {
                 .map_err(starting(format!("open the state in {}", member.display())))?,
         );
         fingerprints::establish(&database).map_err(starting("add up the state"))?;
+        database.keep_live().map_err(starting("read the live pairs"))?;
         let fingerprints = Arc::new(Fingerprints::default());
         fingerprints.replaced(&database).map_err(starting("read the fingerprint of the state"))?;
         let state = database.read(State::load).map_err(starting("read where the state stands"))?;

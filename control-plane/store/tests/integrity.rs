@@ -40,7 +40,7 @@ fn damage(data: &Path, key: &str, with_its_sum: bool) {
         }
         writes
     });
-    database.write(writes).expect("write");
+    database.write(&writes).expect("write");
     database.flush().expect("flush");
 }
 
@@ -136,7 +136,7 @@ fn an_older_state_is_added_up_once() {
             let database = Database::open(&server.data().join("member")).expect("open the state");
             let keys = ["sum/added", "sum/removed"];
             let writes = keys.map(|key| Write { space: Space::Meta, key: key.into(), value: None });
-            database.write(writes.into()).expect("write");
+            database.write(&writes).expect("write");
             database.flush().expect("flush");
         }
         server.restart().await;

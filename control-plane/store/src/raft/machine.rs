@@ -265,7 +265,7 @@ impl<L: Listener> Worker<L> {
         let mut answers = Answers { member: self.listener.member(), here: Vec::new(), own: Vec::new() };
         let (applied, state, writes) =
             self.database.read_newest(|view| change(view, entries, &mut answers).map_err(io::Error::other))?;
-        self.database.write(writes)?;
+        self.database.advance(&writes, state.revision)?;
         self.listener.applied(applied, state).await;
         for (responder, reply) in answers.here {
             responder.send(reply);
@@ -281,6 +281,7 @@ impl<L: Listener> Worker<L> {
         };
         self.database.replace(&folder.0)?;
         fingerprints::establish(&self.database)?;
+        self.database.keep_live().map_err(io::Error::other)?;
         let (last, _) = self.database.read(standing)?;
         let state = self.database.read(State::load).map_err(io::Error::other)?;
         self.listener.replaced(state, last).await;
