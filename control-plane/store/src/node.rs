@@ -2,6 +2,7 @@
 //! [`Node::barrier`] for reads, on whichever member the client is.
 
 mod disk;
+mod entrance;
 mod integrity;
 mod leases;
 pub mod members;
@@ -48,6 +49,8 @@ use crate::raft::{LogId, Raft};
 use crate::room::Room;
 use crate::survivor;
 use crate::watches::{self, Inbox, Notice};
+
+use entrance::Entrance;
 
 pub use standing::Standing;
 
@@ -112,6 +115,7 @@ pub struct Node {
     pending: Semaphore,
     pending_bytes: Semaphore,
     barriers: reads::Queue,
+    entrance: Entrance,
     folder: PathBuf,
     room: Room,
     /// Held by the one that takes the state from another member.
@@ -314,6 +318,7 @@ impl Node {
             poison,
             watches,
             compactor,
+            entrance: Entrance::open(raft.clone()),
             snapshots: Arc::new(Semaphore::new(MAX_SNAPSHOTS)),
             raft,
             log,
