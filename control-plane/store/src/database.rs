@@ -21,9 +21,9 @@ use crate::closing::Open;
 use crate::folder;
 
 /// Blocks read from files, their indexes and filters.
-const CACHE_BYTES: usize = 24 << 20;
+const CACHE_BYTES: usize = 12 << 20;
 /// Writes that are not in files yet, of all spaces together. More: longer replay after a crash, fewer and larger files.
-const WRITE_BUFFER_BYTES: usize = 32 << 20;
+const WRITE_BUFFER_BYTES: usize = 24 << 20;
 /// Live pairs that are kept in memory. A state that has more is read from its files.
 const LIVE_BYTES: usize = 16 << 20;
 /// The name of the file that says which generation of the database counts.
@@ -337,7 +337,7 @@ fn family_options(space: Space, options: &Options, cache: &Cache) -> Options {
         table.set_optimize_filters_for_memory(true);
         options.set_block_based_table_factory(&table);
     }
-    options.set_write_buffer_size(if space == Space::Kv { 16 << 20 } else { 8 << 20 });
+    options.set_write_buffer_size(if space == Space::Kv { 12 << 20 } else { 6 << 20 });
     options
 }
 
