@@ -24,6 +24,7 @@ fn raw(root: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(&out)?;
     let descriptors = protox::compile([root.join("raw/etcd_raw.proto")], [root])?;
     let mut builder = tonic_prost_build::configure().bytes(".").build_client(false).out_dir(out);
+    builder = builder.codec_path("crate::codec::FittedCodec");
     for file in descriptors.file.iter().filter(|file| file.name() == "etcd_requests.proto") {
         let messages = file.message_type.iter().filter_map(|message| message.name.as_deref());
         for name in messages.chain(file.enum_type.iter().filter_map(|one| one.name.as_deref())) {

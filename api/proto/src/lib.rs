@@ -1,4 +1,6 @@
-//! Generated messages and services: etcd's v3 protocol, the store's own, the machine API, gRPC health. Nothing here is written by hand.
+//! Generated messages and services: etcd's v3 protocol, the store's own, the machine API, gRPC health. Only the [codec] is written by hand.
+
+pub mod codec;
 
 /// A key with its history, and what happened to it.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]

@@ -19,7 +19,7 @@ use crate::snapshot::schedule::Schedule;
 /// Requests may be this much larger on the wire than in the log, as with etcd.
 const WIRE_OVERHEAD: usize = 512 << 10;
 const DEFAULT_QUOTA: i64 = 2 << 30;
-const RECENT_BYTES: usize = 16 << 20;
+const RECENT_BYTES: usize = 8 << 20;
 
 /// One thing that is wrong with the command line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

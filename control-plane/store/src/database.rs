@@ -14,16 +14,19 @@ use rocksdb::{
 };
 use store_core::compaction::Step;
 use store_core::encoding::kv_bounds;
+use store_core::live::Live;
 use store_core::overlay::Write;
-use store_core::{Cursor, Fault, KeyRange, Space, View};
+use store_core::{Cursor, Fault, KeyRange, Revision, Space, View};
 
 use crate::closing::Open;
 use crate::folder;
 
 /// Blocks read from files, their indexes and filters.
-const CACHE_BYTES: usize = 24 << 20;
+const CACHE_BYTES: usize = 12 << 20;
 /// Writes that are not in files yet, of all spaces together. More: longer replay after a crash, fewer and larger files.
-const WRITE_BUFFER_BYTES: usize = 32 << 20;
+const WRITE_BUFFER_BYTES: usize = 24 << 20;
+/// Live pairs that are kept in memory. A state that has more is read from its files.
+const LIVE_BYTES: usize = 16 << 20;
 /// The name of the file that says which generation of the database counts.
 const CURRENT: &str = "state";
 
@@ -36,6 +39,7 @@ pub struct Database {
     rewrites: AtomicBool,
     current: RwLock<Arc<Generation>>,
     newest: Arc<AtomicU64>,
+    live: RwLock<Live>,
 }
 
 /// One generation of the database.
@@ -93,7 +97,8 @@ impl Database {
         let generation = open_generation(folder, number, &cache, &write_buffers, &newest, rewrites)?;
         let current = RwLock::new(Arc::new(generation));
         let rewrites = AtomicBool::new(rewrites);
-        Ok(Self { folder: folder.into(), cache, write_buffers, rewrites, current, newest })
+        let live = RwLock::default();
+        Ok(Self { folder: folder.into(), cache, write_buffers, rewrites, current, newest, live })
     }
 
     /// Whether there has never been a state in `folder`.
@@ -108,8 +113,11 @@ impl Database {
     /// Reads everything at one moment.
     pub fn read<T>(&self, read: impl FnOnce(&dyn View) -> T) -> T {
         let generation = self.generation();
-        let moment = Moment { db: &generation.db, snapshot: generation.db.snapshot() };
-        read(&moment)
+        read(&self.moment(&generation))
+    }
+
+    fn moment<'a>(&'a self, generation: &'a Generation) -> Moment<'a> {
+        Moment { db: &generation.db, snapshot: generation.db.snapshot(), live: &self.live }
     }
 
     /// Reads what is newest at each look: for the one thread that also writes, and for versions that do not change.
@@ -118,15 +126,39 @@ impl Database {
         read(&Newest { db: &generation.db })
     }
 
+    /// Keeps the live pairs in memory from now on, until [`Self::write`] or [`Self::replace`] changes the state otherwise.
+    /// For the one thread that also writes.
+    pub fn keep_live(&self) -> Result<(), Fault> {
+        let live = self.read(|view| Live::load(view, LIVE_BYTES))?;
+        self.set_live(live);
+        Ok(())
+    }
+
+    fn set_live(&self, live: Live) {
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
+    }
+
     /// Writes records, all or none. In memory only until it is flushed.
-    pub fn write(&self, writes: Vec<Write>) -> io::Result<()> {
+    pub fn write(&self, writes: &[Write]) -> io::Result<()> {
+        self.set_live(Live::default());
+        self.write_batch(writes)
+    }
+
+    /// Writes what applied commands changed, which takes the state to `revision`.
+    pub fn advance(&self, writes: &[Write], revision: Revision) -> io::Result<()> {
+        self.write_batch(writes)?;
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        live.follow(writes, revision).map_err(io::Error::other)
+    }
+
+    fn write_batch(&self, writes: &[Write]) -> io::Result<()> {
         let generation = self.generation();
         let mut batch = WriteBatch::default();
         for write in writes {
             let family = generation.family(write.space)?;
-            match write.value {
-                Some(value) => batch.put_cf(family, write.key, value),
-                None => batch.delete_cf(family, write.key),
+            match &write.value {
+                Some(value) => batch.put_cf(family, &write.key, value),
+                None => batch.delete_cf(family, &write.key),
             }
         }
         generation.db.write_without_wal(batch).map_err(io::Error::other)
@@ -136,7 +168,7 @@ impl Database {
     /// and whether there still is. A state that is replaced meanwhile is left alone.
     pub fn compact(&self, plan: impl FnOnce(&dyn View) -> Result<Option<Step>, Fault>) -> io::Result<Option<bool>> {
         let generation = self.generation();
-        let planned = plan(&Moment { db: &generation.db, snapshot: generation.db.snapshot() });
+        let planned = plan(&self.moment(&generation));
         let Some(step) = planned.map_err(io::Error::other)? else { return Ok(None) };
         let mut batch = WriteBatch::default();
         for (space, key) in &step.removals {
@@ -224,6 +256,7 @@ impl Database {
 
     /// Takes a checkpoint in `source` as the new state. The old one is gone once its last reader is.
     pub fn replace(&self, source: &Path) -> io::Result<()> {
+        self.set_live(Live::default());
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let number = current.number + 1;
         let target = generation_folder(&self.folder, number);
@@ -316,7 +349,7 @@ fn family_options(space: Space, options: &Options, cache: &Cache) -> Options {
         table.set_optimize_filters_for_memory(true);
         options.set_block_based_table_factory(&table);
     }
-    options.set_write_buffer_size(if space == Space::Kv { 16 << 20 } else { 8 << 20 });
+    options.set_write_buffer_size(if space == Space::Kv { 12 << 20 } else { 6 << 20 });
     options
 }
 
@@ -338,6 +371,7 @@ fn read_fault(space: Space) -> impl FnOnce(rocksdb::Error) -> Fault {
 struct Moment<'a> {
     db: &'a DB,
     snapshot: Snapshot<'a>,
+    live: &'a RwLock<Live>,
 }
 
 /// The state as it is at each look.
@@ -394,6 +428,10 @@ impl View for Moment<'_> {
         let mut walk = Walk { space, iterator };
         walk.seek(lower)?;
         Ok(Box::new(walk))
+    }
+
+    fn visit_live(&self, revision: Revision, keys: &KeyRange, visit: &mut dyn FnMut(&Bytes) -> bool) -> bool {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).visit(revision, keys, visit)
     }
 }
 

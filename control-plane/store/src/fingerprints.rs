@@ -74,5 +74,5 @@ pub fn establish(database: &Database) -> io::Result<()> {
         key: key.into(),
         value: Some(value.into()),
     });
-    database.write(writes.into())
+    database.write(&writes)
 }

@@ -2,6 +2,7 @@
 //! [`Node::barrier`] for reads, on whichever member the client is.
 
 mod disk;
+mod entrance;
 mod integrity;
 mod leases;
 pub mod members;
@@ -52,6 +53,8 @@ use crate::raft::{LogId, Raft};
 use crate::room::Room;
 use crate::survivor;
 use crate::watches::{self, Inbox, Notice};
+
+use entrance::Entrance;
 
 pub use standing::Standing;
 
@@ -118,6 +121,7 @@ pub struct Node {
     pending: Semaphore,
     pending_bytes: Semaphore,
     barriers: reads::Queue,
+    entrance: Entrance,
     folder: PathBuf,
     room: Room,
     /// Held by the one that takes the state from another member.
@@ -250,6 +254,7 @@ impl Node {
                 .map_err(starting(format!("open the state in {}", member.display())))?,
         );
         fingerprints::establish(&database).map_err(starting("add up the state"))?;
+        database.keep_live().map_err(starting("read the live pairs"))?;
         let fingerprints = Arc::new(Fingerprints::default());
         fingerprints.replaced(&database).map_err(starting("read the fingerprint of the state"))?;
         let state = database.read(State::load).map_err(starting("read where the state stands"))?;
@@ -328,6 +333,7 @@ impl Node {
             poison,
             watches,
             compactor,
+            entrance: Entrance::open(raft.clone()),
             snapshots: Arc::new(Semaphore::new(MAX_SNAPSHOTS)),
             large: Large::default(),
             raft,

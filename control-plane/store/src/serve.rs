@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response, header};
@@ -72,7 +74,7 @@ impl Front {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    tokio::spawn(self.clone().connection(stream, tls.clone(), grpc, place));
+                    tokio::spawn(Courteous::new(self.clone().connection(stream, tls.clone(), grpc, place)));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -149,6 +151,33 @@ impl Front {
         if let Err(error) = builder.serve_connection(io, service).await {
             tracing::debug!(%error, "a connection ended with an error");
         }
+    }
+}
+
+/// A connection that lets those go first who are ready when it is woken. The first of many answers would otherwise be written
+/// alone, because who is woken runs next; so they go out with one write for all.
+struct Courteous<F> {
+    connection: Pin<Box<F>>,
+    has_waited: bool,
+}
+
+impl<F> Courteous<F> {
+    fn new(connection: F) -> Self {
+        Self { connection: Box::pin(connection), has_waited: false }
+    }
+}
+
+impl<F: Future> Future for Courteous<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.has_waited = !self.has_waited;
+        if self.has_waited {
+            // Woken while it runs, a task is put behind those that wait.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.connection.as_mut().poll(context)
     }
 }
 

@@ -40,7 +40,7 @@ fn damage(data: &Path, key: &str, with_its_sum: bool) {
         }
         writes
     });
-    database.write(writes).expect("write");
+    database.write(&writes).expect("write");
     database.flush().expect("flush");
 }
 
@@ -134,7 +134,7 @@ fn damage_on_the_disk_is_found_by_reading_it_again() {
 fn forget_the_sums(data: &Path) {
     let database = Database::open(&data.join("member")).expect("open the state");
     let writes = ["sum/added", "sum/removed"].map(|key| Write { space: Space::Meta, key: key.into(), value: None });
-    database.write(writes.into()).expect("write");
+    database.write(&writes).expect("write");
     database.flush().expect("flush");
 }
 

@@ -33,6 +33,21 @@ pub fn kv_group(key: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The user key of a group.
+#[must_use]
+pub fn group_key(group: &[u8]) -> Vec<u8> {
+    let escaped = group.strip_suffix(&TERMINATOR).unwrap_or(group);
+    let mut key = Vec::with_capacity(escaped.len());
+    let mut bytes = escaped.iter();
+    while let Some(byte) = bytes.next() {
+        key.push(*byte);
+        if *byte == 0 {
+            bytes.next(); // what escapes it
+        }
+    }
+    key
+}
+
 /// The key of one version in `kv`.
 #[must_use]
 pub fn kv_key(key: &[u8], revision: Revision) -> Vec<u8> {
@@ -187,6 +202,7 @@ mod tests {
         for (index, key) in encoded.iter().enumerate() {
             let (group, revision) = split_kv(key).unwrap();
             assert_eq!(group, kv_group(keys[index / 3]));
+            assert_eq!(group_key(group), keys[index / 3]);
             assert_eq!(revision, Revision([9, 3, 2][index % 3]));
         }
     }

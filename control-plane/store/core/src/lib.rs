@@ -19,6 +19,7 @@ pub mod hash;
 pub mod ids;
 pub mod interval;
 pub mod lease;
+pub mod live;
 pub mod members;
 #[cfg(test)]
 mod memory;

@@ -104,65 +104,49 @@ pub fn page(
     keys_only: bool,
 ) -> Result<Page, Fault> {
     let mut pairs = Vec::new();
-    if keys.is_empty() {
-        return Ok(Page { pairs, next: None });
-    }
     let mut bytes = 0;
-    let mut last = None;
-    let full = |pairs: &Vec<Bytes>, bytes: usize| pairs.len() >= limit || bytes >= max_bytes;
-    if matches!(keys.end, End::Single) && at.newest {
-        if let Some(current) = Current::load(view, &keys.start)? {
-            pairs.push(if keys_only {
-                current.pair_without_value(keys.start.clone()).encode_to_vec().into()
-            } else {
-                live(view, &keys.start, &current)?
-            });
-        }
-    } else if keys_only && at.newest {
+    // Takes a pair; whether there is room for another one.
+    let mut take = |pair: Bytes| {
+        bytes += pair.len();
+        pairs.push(pair);
+        pairs.len() < limit && bytes < max_bytes
+    };
+    if keys_only && at.newest {
         each_current(view, keys, |key, value| {
             let key = Bytes::copy_from_slice(key);
-            let pair = Current::decode(Bytes::copy_from_slice(value))?.pair_without_value(key.clone());
-            pairs.push(pair.encode_to_vec().into());
-            bytes += pairs.last().map_or(0, Bytes::len);
-            let full = full(&pairs, bytes);
-            last = full.then_some(key);
-            Ok(!full)
+            let pair = Current::decode(Bytes::copy_from_slice(value))?.pair_without_value(key);
+            Ok(take(pair.encode_to_vec().into()))
         })?;
     } else {
-        each_pair(view, keys, at.revision, |pair| {
-            let pair = Bytes::copy_from_slice(pair);
-            let full = if keys_only {
-                let decoded = KeyValue { value: Bytes::new(), ..decode_pair(pair)? };
-                pairs.push(decoded.encode_to_vec().into());
-                bytes += pairs.last().map_or(0, Bytes::len);
-                full(&pairs, bytes)
-            } else {
-                bytes += pair.len();
-                pairs.push(pair);
-                full(&pairs, bytes)
-            };
-            if full {
-                last = pairs.last().map(|pair| decode_pair(pair.clone())).transpose()?.map(|pair| pair.key);
-            }
-            Ok(!full)
+        each_pair(view, keys, at, |pair| {
+            Ok(take(if keys_only { without_value(decode_pair(pair.share())?) } else { pair.share() }))
         })?;
     }
-    let next = last.map(|key| {
-        let mut start = key.to_vec();
-        start.push(0);
-        KeyRange { start: start.into(), end: keys.end.clone() }
-    });
-    Ok(Page { pairs, next: next.filter(|next| !matches!(next.end, End::Single)) })
+    let full = pairs.len() >= limit || bytes >= max_bytes;
+    let next = match pairs.last().filter(|_| full && !matches!(keys.end, End::Single)) {
+        Some(last) => {
+            let mut start = decode_pair(last.clone())?.key.to_vec();
+            start.push(0);
+            Some(KeyRange { start: start.into(), end: keys.end.clone() })
+        }
+        None => None,
+    };
+    Ok(Page { pairs, next })
+}
+
+fn without_value(pair: KeyValue) -> Bytes {
+    KeyValue { value: Bytes::new(), ..pair }.encode_to_vec().into()
 }
 
 /// How many keys of the range exist at a moment.
 pub fn count(view: &dyn View, at: At, keys: &KeyRange) -> Result<i64, Fault> {
     let mut count = 0;
-    if keys.is_empty() {
+    let kept = view.visit_live(at.revision, keys, &mut |_| {
+        count += 1;
+        true
+    });
+    if kept {
         return Ok(count);
-    }
-    if matches!(keys.end, End::Single) && at.newest {
-        return Ok(i64::from(view.get(Space::Cur, &keys.start)?.is_some()));
     }
     if at.newest {
         each_current(view, keys, |_, _| {
@@ -170,7 +154,7 @@ pub fn count(view: &dyn View, at: At, keys: &KeyRange) -> Result<i64, Fault> {
             Ok(true)
         })?;
     } else {
-        each_pair(view, keys, at.revision, |_| {
+        each_pair(view, keys, at, |_| {
             count += 1;
             Ok(true)
         })?;
@@ -195,6 +179,12 @@ pub fn each_current(
     keys: &KeyRange,
     mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool, Fault>,
 ) -> Result<(), Fault> {
+    if matches!(keys.end, End::Single) {
+        if let Some(value) = view.get(Space::Cur, &keys.start)? {
+            visit(&keys.start, &value)?;
+        }
+        return Ok(());
+    }
     if keys.is_empty() {
         return Ok(());
     }
@@ -209,8 +199,52 @@ pub fn each_current(
     Ok(())
 }
 
-/// Visits the pairs of a range as they were at `revision`, in key order, until `visit` says no.
+/// An encoded pair that is visited.
+#[derive(Debug, Clone, Copy)]
+pub enum Found<'a> {
+    /// It is held in memory and can be shared.
+    Held(&'a Bytes),
+    /// It is gone with the next step.
+    Passing(&'a [u8]),
+}
+
+impl Found<'_> {
+    /// The pair for longer than the visit.
+    #[must_use]
+    pub fn share(self) -> Bytes {
+        match self {
+            Self::Held(pair) => pair.clone(),
+            Self::Passing(pair) => Bytes::copy_from_slice(pair),
+        }
+    }
+}
+
+/// Visits the pairs of a range as they were at a moment, in key order, until `visit` says no.
 pub fn each_pair(
+    view: &dyn View,
+    keys: &KeyRange,
+    at: At,
+    mut visit: impl FnMut(Found<'_>) -> Result<bool, Fault>,
+) -> Result<(), Fault> {
+    let mut outcome = Ok(true);
+    let held = view.visit_live(at.revision, keys, &mut |pair| {
+        outcome = visit(Found::Held(pair));
+        matches!(outcome, Ok(true))
+    });
+    if held {
+        return outcome.map(drop);
+    }
+    if at.newest && matches!(keys.end, End::Single) {
+        if let Some(current) = Current::load(view, &keys.start)? {
+            visit(Found::Held(&live(view, &keys.start, &current)?))?;
+        }
+        return Ok(());
+    }
+    walk(view, keys, at.revision, |pair| visit(Found::Passing(pair)))
+}
+
+/// The same, through the versions of all keys.
+fn walk(
     view: &dyn View,
     keys: &KeyRange,
     revision: Revision,
@@ -267,9 +301,9 @@ fn sorted_or_filtered(
 ) -> Result<raw::RangeResponse, Fault> {
     let mut found = Vec::new();
     let mut count = 0;
-    each_pair(view, keys, at.revision, |pair| {
+    each_pair(view, keys, at, |pair| {
         count += 1;
-        let pair = Bytes::copy_from_slice(pair);
+        let pair = pair.share();
         let decoded = decode_pair(pair.clone())?;
         if passes(&decoded, request) {
             found.push((pair, decoded));
@@ -290,17 +324,10 @@ fn sorted_or_filtered(
     let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     let more = found.len() > limit;
     found.truncate(limit);
-    let kvs =
-        found
-            .into_iter()
-            .map(|(pair, decoded)| {
-                if request.keys_only {
-                    KeyValue { value: Bytes::new(), ..decoded }.encode_to_vec().into()
-                } else {
-                    pair
-                }
-            })
-            .collect();
+    let kvs = found
+        .into_iter()
+        .map(|(pair, decoded)| if request.keys_only { without_value(decoded) } else { pair })
+        .collect();
     Ok(raw::RangeResponse { header: None, kvs, more, count })
 }
 

@@ -116,11 +116,7 @@ fn holds(view: &dyn View, at: At, compare: &Compare) -> Result<bool, Fault> {
         all
     };
     if with_value {
-        range::each_pair(view, &keys, at.revision(), |pair| Ok(judge(&decode_pair(Bytes::copy_from_slice(pair))?)))?;
-    } else if matches!(keys.end, crate::interval::End::Single) {
-        if let Some(current) = Current::load(view, &keys.start)? {
-            judge(&current.pair_without_value(keys.start.clone()));
-        }
+        range::each_pair(view, &keys, at, |pair| Ok(judge(&decode_pair(pair.share())?)))?;
     } else {
         range::each_current(view, &keys, |key, record| {
             let key = Bytes::copy_from_slice(key);

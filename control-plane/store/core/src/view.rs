@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::{KeyRange, Revision};
+
 /// The parts of the state; each is a sorted map of its own (a column family in the database).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Space {
@@ -58,6 +60,12 @@ pub trait View {
 
     /// A cursor over `lower..upper`, on the first entry. No `upper`: to the end of the space.
     fn cursor<'a>(&'a self, space: Space, lower: &[u8], upper: Option<&[u8]>) -> Result<Box<dyn Cursor + 'a>, Fault>;
+
+    /// Visits the encoded live pairs of a range as they were at `revision`, in key order, until `visit` says no. `false`,
+    /// and no visit, when this view does not have them at hand: then they are found with a cursor.
+    fn visit_live(&self, _revision: Revision, _keys: &KeyRange, _visit: &mut dyn FnMut(&Bytes) -> bool) -> bool {
+        false
+    }
 }
 
 /// A walk through a part of one space, in key order.

@@ -286,7 +286,7 @@ fn apply(
             overlay.put(Space::Meta, key, value);
             Ok::<_, Fault>((overlay.into_writes(), outcome))
         })?;
-        database.write(writes)?;
+        database.write(&writes)?;
         *restored = after;
         if outcome == Step::Beyond {
             return Ok(Step::Beyond);

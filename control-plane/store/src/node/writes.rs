@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use openraft::errors::{ClientWriteError, RaftError};
+use openraft::errors::ClientWriteError;
 use prost::Message;
 use proto::store::Command;
 use proto::store::command::Op;
@@ -12,6 +12,7 @@ use store_core::apply::Reply;
 use store_core::auth::Caller;
 
 use super::Node;
+use super::entrance::Turned;
 use crate::forward::Fate;
 use crate::leadership::Leader;
 use crate::raft::Proposal;
@@ -109,16 +110,16 @@ impl Node {
 
     async fn write_here(&self, command: &mut Command) -> Result<Reply, Failure> {
         (command.origin, command.request) = (0, 0);
-        match self.raft.client_write(Proposal(command.encode_to_vec().into())).await {
-            Ok(answer) => Ok(answer.data),
+        match self.entrance.write(Proposal(command.encode_to_vec().into())).await {
+            Ok(reply) => Ok(reply),
             // Told only of what was never appended.
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Err(Failure::NotTaken),
-            Err(RaftError::APIError(
+            Err(Turned::Away(ClientWriteError::ForwardToLeader(_))) => Err(Failure::NotTaken),
+            Err(Turned::Away(
                 ClientWriteError::LogEntryDiscarded(_)
                 | ClientWriteError::ChangeMembershipError(_)
                 | ClientWriteError::PreconditionFailed(_),
             )) => Err(Failure::Refused(Refusal::LeaderChanged)),
-            Err(RaftError::Fatal(_)) => Err(Failure::Refused(Refusal::Stopped)),
+            Err(Turned::Off) => Err(Failure::Refused(Refusal::Stopped)),
         }
     }
 

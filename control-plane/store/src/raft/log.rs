@@ -176,7 +176,7 @@ impl Log {
     /// Opens the log in `folder`, making it if it is not there, and starts its writer.
     pub fn open(folder: &Path, poison: Poison, metrics: Arc<Metrics>, host: Arc<dyn Host>) -> io::Result<Self> {
         let options = options(folder::is_new(folder)?);
-        let families = [(LOG, 16 << 20), (META, 1 << 20), (rocksdb::DEFAULT_COLUMN_FAMILY_NAME, 1 << 20)];
+        let families = [(LOG, 8 << 20), (META, 1 << 20), (rocksdb::DEFAULT_COLUMN_FAMILY_NAME, 1 << 20)];
         let families = families.map(|(name, size)| ColumnFamilyDescriptor::new(name, family_options(&options, size)));
         let db = DB::open_cf_descriptors(&options, folder, families).map_err(io::Error::other)?;
         let memory = Memory::default();

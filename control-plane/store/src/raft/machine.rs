@@ -271,7 +271,7 @@ impl<L: Listener> Worker<L> {
         let (applied, state, writes) =
             self.database.read_newest(|view| change(view, entries, &mut answers).map_err(io::Error::other))?;
         let computed = began.elapsed();
-        self.database.write(writes)?;
+        self.database.advance(&writes, state.revision)?;
         let took = began.elapsed();
         self.listener.took(took, took.saturating_sub(computed));
         self.listener.applied(applied, state).await;
@@ -289,6 +289,7 @@ impl<L: Listener> Worker<L> {
         };
         self.database.replace(&folder.0)?;
         fingerprints::establish(&self.database)?;
+        self.database.keep_live().map_err(io::Error::other)?;
         let (last, _) = self.database.read(standing)?;
         let state = self.database.read(State::load).map_err(io::Error::other)?;
         self.listener.replaced(state, last).await;

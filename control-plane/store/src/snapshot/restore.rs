@@ -293,7 +293,7 @@ pub(crate) fn write(
             let more = fill(&mut overlay)?;
             Ok::<_, RestoreError>((overlay.into_writes(), more))
         })?;
-        database.write(writes).map_err(writing("write the new state"))?;
+        database.write(&writes).map_err(writing("write the new state"))?;
         if !more {
             return Ok(());
         }
