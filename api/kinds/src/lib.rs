@@ -1,24 +1,33 @@
-//! Schemas of the Kubernetes kinds this project serves: types, texts and merge rules, as data made at build time.
+//! Schemas of the Kubernetes kinds this project serves, and the rows of their resources: types, texts, merge rules, names and
+//! columns, as data made at build time.
 //!
-//! Two views of the same data: [`definitions_json`], the full `OpenAPI` v3 definitions with their texts, for documents that are made
-//! once; and [`schemas`], the bare structure, for decoding and merging.
+//! Views of the same data: [`definitions_json`], the full `OpenAPI` v3 definitions with their texts, for documents that are made
+//! once; [`schemas`], the bare structure, for decoding and merging; [`resources`], what is served under which name.
 
+mod resources;
 mod schema;
 pub mod wire;
 
+use std::io::Read as _;
 use std::sync::OnceLock;
 
+pub use resources::{Column, Resource, SelectableField, Subresource, resources};
 pub use schema::{Field, ListRule, Schema, Schemas, Struct};
 
 /// All definitions: one JSON object from name to `OpenAPI` v3 schema, references written as `#/components/schemas/<name>`.
-pub fn definitions_json() -> &'static str {
-    include_str!(concat!(env!("OUT_DIR"), "/definitions.json"))
+///
+/// The program carries them compressed, and each call unpacks more than a megabyte: ask once, keep what is needed.
+pub fn definitions_json() -> String {
+    let packed: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/definitions.json.gz"));
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(packed).read_to_string(&mut text).expect("a test unpacks what the build packed");
+    text
 }
 
 /// The structure of all definitions, parsed at first use.
 pub fn schemas() -> &'static Schemas {
     static SCHEMAS: OnceLock<Schemas> = OnceLock::new();
-    SCHEMAS.get_or_init(|| Schemas::parse(definitions_json()).expect("a test parses what the build wrote"))
+    SCHEMAS.get_or_init(|| Schemas::parse(&definitions_json()).expect("a test parses what the build wrote"))
 }
 
 #[cfg(test)]

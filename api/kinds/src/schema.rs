@@ -117,7 +117,8 @@ impl Schemas {
         let structs = raw
             .into_iter()
             .filter_map(|(name, raw)| {
-                let fields = raw.properties?;
+                // A struct without any fields is still one; what is no object at all is a scalar.
+                let fields = raw.properties.or_else(|| (raw.kind.as_deref() == Some("object")).then(BTreeMap::new))?;
                 let fields = fields.into_iter().map(|(field, raw)| (field, Field::of(raw))).collect();
                 Some((name.clone(), Struct { name, fields }))
             })

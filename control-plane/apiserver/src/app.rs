@@ -58,7 +58,7 @@ impl App {
     /// Puts the parts together; nothing runs yet.
     pub(crate) fn new(options: Options, registry: Registry, store: Arc<StoreClient>, metrics: Arc<Metrics>) -> Self {
         let mut caches = HashMap::new();
-        for row in registry.iter() {
+        for row in registry.iter().filter(|row| row.stored) {
             caches.entry(row.storage.clone()).or_insert_with(|| Arc::new(Cache::new(Arc::clone(row))));
         }
         Self {
@@ -83,7 +83,7 @@ impl App {
         self.caches.values()
     }
 
-    /// The cache of a row. Every row has one: `new` made them.
+    /// The cache of a row. Every row whose objects are kept has one: `new` made them.
     pub(crate) fn cache(&self, row: &Resource) -> Option<&Arc<Cache>> {
         self.caches.get(&row.storage)
     }

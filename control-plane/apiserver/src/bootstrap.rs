@@ -1,4 +1,5 @@
-//! What a fresh server makes itself: the system namespaces, and the `kubernetes` Service with its endpoints.
+//! What a fresh server makes itself: the system namespaces, the system's priority classes, and the `kubernetes` Service with
+//! its endpoints.
 //!
 //! Several servers share the Service: each keeps a record of its address alive on a lease, and the endpoints are the
 //! addresses of all records.
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apiserver_core::engine::{Prepared, Updated, prepare_update};
-use apiserver_core::{Object, Status};
+use apiserver_core::{Object, Resource, Status};
 use backoff::Backoff;
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -20,6 +21,19 @@ use crate::writes::{self, Writer};
 
 /// Namespaces every cluster has.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+/// Priority classes every cluster has: of pods without which it, or one of its nodes, does not work.
+const PRIORITIES: [(&str, i64, &str); 2] = [
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+];
 /// Where the records of servers are.
 const SERVERS: &str = "/registry/masterleases/";
 /// How long a record outlives its server.
@@ -81,9 +95,14 @@ pub(crate) async fn leave(app: &Arc<App>, port: u16) {
 
 async fn round(app: &Arc<App>, port: u16) -> Result<(), BootstrapError> {
     for name in NAMESPACES {
-        ensure(app, "namespaces", None, json!({ "metadata": { "name": name } })).await?;
+        ensure(app, app.core_row("namespaces"), None, json!({ "metadata": { "name": name } })).await?;
     }
-    ensure(app, "services", Some("default"), service(app, port)).await?;
+    let priorities = app.registry.lookup("scheduling.k8s.io", "v1", "priorityclasses");
+    for (name, value, description) in PRIORITIES {
+        let class = json!({ "metadata": { "name": name }, "value": value, "description": description });
+        ensure(app, priorities, None, class).await?;
+    }
+    ensure(app, app.core_row("services"), Some("default"), service(app, port)).await?;
     let lease = app.store.grant(RECORD_TTL).await?;
     app.store.put(&record_key(app.options.advertise), Bytes::from_static(b"{}"), lease).await?;
     endpoints(app, port).await
@@ -92,11 +111,11 @@ async fn round(app: &Arc<App>, port: u16) -> Result<(), BootstrapError> {
 /// Creates an object unless the cache shows that it is there.
 async fn ensure(
     app: &Arc<App>,
-    plural: &str,
+    row: Option<&Arc<Resource>>,
     namespace: Option<&str>,
     mut object: Value,
 ) -> Result<(), BootstrapError> {
-    let Some(row) = app.core_row(plural) else { return Ok(()) };
+    let Some(row) = row else { return Ok(()) };
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     if app.cache(row).is_some_and(|cache| cache.get(&row.key(namespace, &name)).is_some()) {
         return Ok(());
@@ -106,7 +125,7 @@ async fn ensure(
     let Some(object) = Object::from_value(object) else { return Ok(()) };
     writes::ensure(app, row, namespace, object)
         .await
-        .map_err(|source| BootstrapError::Object { what: format!("{plural} {name}"), source })
+        .map_err(|source| BootstrapError::Object { what: format!("{} {name}", row.plural), source })
 }
 
 /// The Service clients inside the cluster reach the API by. Its address is the first of the range.
@@ -133,43 +152,54 @@ fn record_key(address: IpAddr) -> String {
     format!("{SERVERS}{address}")
 }
 
-/// Makes the endpoints of the Service the addresses of all servers.
+/// Makes the endpoints of the Service, in both their forms, the addresses of all servers.
 async fn endpoints(app: &Arc<App>, port: u16) -> Result<(), BootstrapError> {
-    let Some(row) = app.core_row("endpoints") else { return Ok(()) };
     let records = app.store.list(SERVERS, SERVERS, 0, 0).await?;
-    let addresses: BTreeSet<String> = records
+    let addresses: BTreeSet<IpAddr> = records
         .kvs
         .iter()
         .filter_map(|kv| std::str::from_utf8(&kv.key).ok()?.strip_prefix(SERVERS)?.parse::<IpAddr>().ok())
         // A machine without a network has no address that others could use.
         .filter(|address| !address.is_loopback())
-        .map(|address| address.to_string())
         .collect();
-    let subsets = subsets(&addresses, port);
-    let metadata = json!({
-        "name": "kubernetes",
-        "labels": { "endpointslice.kubernetes.io/skip-mirror": "true" },
-    });
-    ensure(app, "endpoints", Some("default"), json!({ "metadata": metadata, "subsets": subsets })).await?;
+    if let Some(row) = app.core_row("endpoints") {
+        // The slice is written here, too: nobody else is to make one out of these.
+        let labels = json!({ "endpointslice.kubernetes.io/skip-mirror": "true" });
+        keep(app, row, labels, &json!({ "subsets": subsets(&addresses, port) })).await?;
+    }
+    if let Some(row) = app.registry.lookup("discovery.k8s.io", "v1", "endpointslices") {
+        let labels = json!({ "kubernetes.io/service-name": "kubernetes" });
+        keep(app, row, labels, &slice(&addresses, app.options.advertise, port)).await?;
+    }
+    Ok(())
+}
+
+/// Makes the members of the object `kubernetes` in the namespace `default` those of `content`.
+async fn keep(app: &Arc<App>, row: &Arc<Resource>, labels: Value, content: &Value) -> Result<(), BootstrapError> {
+    let mut fresh = content.clone();
+    fresh["metadata"] = json!({ "name": "kubernetes", "labels": labels });
+    ensure(app, Some(row), Some("default"), fresh).await?;
+    let members = || content.as_object().into_iter().flatten();
     let user = writes::own_user();
     let writer = Writer { app, row, user: &user, dry_run: false };
-    let failed = |source| BootstrapError::Object { what: "endpoints kubernetes".to_owned(), source };
     writer
         .change(
             &row.key(Some("default"), "kubernetes"),
             || Status::not_found(row, "kubernetes"),
             |old, context| {
-                if old.at(&["subsets"]).unwrap_or(&Value::Null) == &subsets {
+                if members().all(|(name, value)| old.at(&[name]).unwrap_or(&Value::Null) == value) {
                     return Ok(Updated::Unchanged(Prepared { object: without_version(old), warnings: Vec::new() }));
                 }
                 let mut new = old.clone();
-                new.set(&["subsets"], subsets.clone());
+                for (name, value) in members() {
+                    new.set(&[name], value.clone());
+                }
                 prepare_update(row, None, old, new, context)
             },
         )
         .await
         .map(|_| ())
-        .map_err(failed)
+        .map_err(|source| BootstrapError::Object { what: format!("{} kubernetes", row.plural), source })
 }
 
 fn without_version(object: &Object) -> Object {
@@ -178,10 +208,24 @@ fn without_version(object: &Object) -> Object {
     object
 }
 
-fn subsets(addresses: &BTreeSet<String>, port: u16) -> Value {
+fn subsets(addresses: &BTreeSet<IpAddr>, port: u16) -> Value {
     if addresses.is_empty() {
         return json!([]);
     }
-    let addresses: Vec<Value> = addresses.iter().map(|address| json!({ "ip": address })).collect();
+    let addresses: Vec<Value> = addresses.iter().map(|address| json!({ "ip": address.to_string() })).collect();
     json!([{ "addresses": addresses, "ports": [{ "name": "https", "port": port, "protocol": "TCP" }] }])
+}
+
+/// A slice holds addresses of one family: that of this server's own.
+fn slice(addresses: &BTreeSet<IpAddr>, own: IpAddr, port: u16) -> Value {
+    let endpoints: Vec<Value> = addresses
+        .iter()
+        .filter(|address| address.is_ipv4() == own.is_ipv4())
+        .map(|address| json!({ "addresses": [address.to_string()], "conditions": { "ready": true } }))
+        .collect();
+    json!({
+        "addressType": if own.is_ipv4() { "IPv4" } else { "IPv6" },
+        "endpoints": endpoints,
+        "ports": [{ "name": "https", "port": port, "protocol": "TCP" }],
+    })
 }

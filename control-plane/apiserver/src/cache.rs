@@ -21,7 +21,7 @@ use apiserver_core::Resource;
 use tokio::sync::watch;
 
 pub(crate) use event::{CacheEvent, EventType, Form, frame};
-pub(crate) use object::{CachedObject, Entry, Unreadable, with_resource_version};
+pub(crate) use object::{CachedObject, Entry, Unreadable, served, with_resource_version};
 pub(crate) use state::{Batch, Cursor, Overrun, Snapshot};
 
 use state::State;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use apiserver_core::authorize::User;
 use apiserver_core::decode::Format;
-use apiserver_core::{Resource, Status, protobuf};
+use apiserver_core::{Resource, Status, protobuf, scale};
 use bytes::Bytes;
 use http::HeaderMap;
 use hyper::body::Incoming;
@@ -86,6 +86,12 @@ impl Call {
     pub(crate) fn definition(&self) -> &str {
         let subresource = self.subresource().and_then(|name| self.row.subresource(name));
         subresource.map_or(&self.row.schema, |subresource| &subresource.schema)
+    }
+
+    /// Whether the path names the scale of a set.
+    pub(crate) fn is_scale(&self) -> bool {
+        let subresource = self.subresource().and_then(|name| self.row.subresource(name));
+        subresource.is_some_and(|subresource| subresource.kind == scale::KIND)
     }
 
     /// Says something to the client besides the answer.

@@ -1,10 +1,12 @@
 //! What is done for a request on a resource, by verb and subresource.
 
 mod bind;
+mod evict;
 mod list;
 pub(crate) mod paths;
 mod read;
 mod remove;
+mod review;
 mod watch;
 mod write;
 
@@ -18,7 +20,7 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::call::Call;
-use crate::http::negotiate::Transform;
+use crate::http::negotiate::{Negotiated, Transform};
 use crate::http::query;
 use crate::http::respond::{self, Answer};
 
@@ -48,6 +50,8 @@ pub(crate) async fn serve(app: &Arc<App>, call: &Call, verb: Verb) -> Result<Ans
         (Verb::List, _) => list::list(app, call).await,
         (Verb::Watch, _) => watch::watch(app, call).await,
         (Verb::Create, Some("binding")) => bind::bind(app, call).await,
+        (Verb::Create, Some("eviction")) => evict::evict(app, call).await,
+        (Verb::Create, None) if collection && !row.stored => review::answer(call).await,
         (Verb::Create, None) if collection && !across => write::create(app, call).await,
         (Verb::Create, _) => Err(Status::method_not_allowed()),
         (Verb::Update, _) => write::update(app, call).await,
@@ -60,6 +64,10 @@ pub(crate) async fn serve(app: &Arc<App>, call: &Call, verb: Verb) -> Result<Ans
 /// Sends one encoded object in the form the client asked for.
 fn object(call: &Call, code: StatusCode, json: Bytes) -> Result<Answer, Status> {
     let tree = || Object::from_stored(&json).map_err(Status::internal);
+    if call.is_scale() {
+        let form = Negotiated { transform: Transform::None, ..call.form };
+        return Ok(respond::json(code, apiserver_core::scale::of(&tree()?).to_bytes().into(), form));
+    }
     Ok(match call.form.transform {
         Transform::None => respond::json(code, json, call.form),
         Transform::Table { beta } => {

@@ -180,7 +180,7 @@ impl Writer<'_> {
     /// The object as the store has it now.
     pub(crate) async fn live(&self, key: &str, operation: &str) -> Result<Option<Current>, Status> {
         match self.app.store.get(key).await {
-            Ok((kv, _)) => kv.map(|kv| read(&kv)).transpose(),
+            Ok((kv, _)) => kv.map(|kv| read(self.row, &kv)).transpose(),
             Err(error) => Err(failure(self.row, operation, &error)),
         }
     }
@@ -188,8 +188,9 @@ impl Writer<'_> {
     /// The object from the cache or, if it is not there, from the store.
     async fn near(&self, key: &str, operation: &str) -> Result<Option<Current>, Status> {
         if let Some(cached) = self.app.cache(self.row).and_then(|cache| cache.get(key))
-            && let Ok(object) = cached.tree()
+            && let Ok(mut object) = cached.tree()
         {
+            self.row.strategy.to_served(&mut object);
             return Ok(Some(Current { object, revision: cached.revision, live: false }));
         }
         self.live(key, operation).await
@@ -232,7 +233,7 @@ impl Writer<'_> {
                     self.app.addresses.taken(&claim);
                     current = Some(now);
                 }
-                Commit::Conflict { current: found } => current = found.map(|kv| read(&kv)).transpose()?,
+                Commit::Conflict { current: found } => current = found.map(|kv| read(self.row, &kv)).transpose()?,
             }
         }
         Err(Status::timeout("the object is changed by too many at once", 1))
@@ -240,7 +241,14 @@ impl Writer<'_> {
 
     /// Puts an object in the place of `old`.
     pub(crate) async fn put(&self, key: &str, old: Option<&Current>, object: &Object) -> Result<Commit, Status> {
-        let value = Bytes::from(object.to_bytes());
+        let value = if self.row.strategy.is_converted() {
+            let mut stored = object.clone();
+            self.row.strategy.to_stored(&mut stored);
+            stored.to_bytes()
+        } else {
+            object.to_bytes()
+        };
+        let value = Bytes::from(value);
         let (claims, released) = self.claims(old.map(|old| &old.object), Some(object));
         let expected = old.map_or(0, |old| old.revision);
         let operation = if expected == 0 { "create" } else { "update" };
@@ -309,13 +317,14 @@ fn finish(prepared: Prepared, revision: i64) -> Result<Written, Status> {
     Ok(Written { json, warnings: prepared.warnings })
 }
 
-/// Reads a key of the store.
-pub(crate) fn read(kv: &KeyValue) -> Result<Current, Status> {
+/// Reads a key of the store, in the form a row serves.
+pub(crate) fn read(row: &Resource, kv: &KeyValue) -> Result<Current, Status> {
     let mut object = Object::from_stored(&kv.value).map_err(|error| {
         tracing::error!(key = %String::from_utf8_lossy(&kv.key), %error, "a stored object cannot be read");
         Status::internal("unable to decode the stored object")
     })?;
     object.set_resource_version(kv.mod_revision);
+    row.strategy.to_served(&mut object);
     Ok(Current { object, revision: kv.mod_revision, live: true })
 }
 

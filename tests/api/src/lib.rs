@@ -2,6 +2,8 @@
 //!
 //! Every behaviour runs on our store and on etcd from the distribution's packages; `on_every_store!` makes a test of each.
 
+pub mod samples;
+
 use serde_json::{Value, json};
 
 pub use tests_rig as rig;

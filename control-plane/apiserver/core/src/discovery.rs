@@ -83,8 +83,11 @@ fn verbs(verbs: &[Verb]) -> Value {
 fn resource(row: &Resource) -> Value {
     let mut document = json!({
         "name": row.plural, "singularName": row.singular, "namespaced": row.is_namespaced(), "kind": row.kind,
-        "verbs": verbs(&row.verbs), "storageVersionHash": storage_version_hash(row),
+        "verbs": verbs(&row.verbs),
     });
+    if row.stored {
+        document["storageVersionHash"] = storage_version_hash(row).into();
+    }
     for (member, list) in [("shortNames", &row.short_names), ("categories", &row.categories)] {
         if !list.is_empty() {
             document[member] = list.as_slice().into();
@@ -190,14 +193,26 @@ mod tests {
                 "configmaps",
                 "endpoints",
                 "events",
+                "limitranges",
                 "namespaces",
                 "namespaces/finalize",
                 "namespaces/status",
                 "nodes",
                 "nodes/status",
+                "persistentvolumeclaims",
+                "persistentvolumeclaims/status",
+                "persistentvolumes",
+                "persistentvolumes/status",
                 "pods",
                 "pods/binding",
+                "pods/eviction",
                 "pods/status",
+                "podtemplates",
+                "replicationcontrollers",
+                "replicationcontrollers/scale",
+                "replicationcontrollers/status",
+                "resourcequotas",
+                "resourcequotas/status",
                 "secrets",
                 "serviceaccounts",
                 "services",

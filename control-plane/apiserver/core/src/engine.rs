@@ -240,6 +240,15 @@ pub fn bind_pod(resource: &Resource, pod: &Object, binding: &Object, context: &C
     crate::kinds::pod::bind(resource, pod, binding, context)
 }
 
+/// The answer to an object that is a question, such as a `SubjectAccessReview`. `namespace` is the path's.
+///
+/// # Errors
+///
+/// 422 for a question that makes no sense.
+pub fn answer(resource: &Resource, namespace: Option<&str>, question: Object, user: &User) -> Result<Object, Status> {
+    crate::kinds::answer(resource, namespace, question, user)
+}
+
 fn check_name(wanted: &str, object: &Object) -> Result<(), Status> {
     match object.name() {
         Some(name) if name == wanted => Ok(()),

@@ -109,6 +109,16 @@ impl Object {
         here.remove(*last)
     }
 
+    /// Makes the value at a path what it is in another object, absent if it is absent there.
+    pub fn take_over(&mut self, path: &[&str], from: &Self) {
+        match from.at(path).cloned() {
+            Some(value) => self.set(path, value),
+            None => {
+                self.remove(path);
+            }
+        }
+    }
+
     /// The object at a path, made if absent (and put in the place of what is no object).
     pub fn section(&mut self, name: &str) -> &mut Map<String, Value> {
         let slot = self.0.entry(name).or_insert_with(|| json!({}));

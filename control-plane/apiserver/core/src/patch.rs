@@ -86,6 +86,8 @@ impl Patch {
         current: &Object,
         validation: FieldValidation,
     ) -> Result<Decoded, Status> {
+        let schema =
+            subresource.and_then(|name| resource.subresource(name)).map_or(&resource.schema, |sub| &sub.schema);
         let patched = match &self.form {
             Form::Json(operations) => operations.apply(current.clone().into_value())?,
             Form::Merge(patch) => {
@@ -94,7 +96,7 @@ impl Patch {
                 value
             }
             Form::Strategic(patch) => {
-                let merged = strategic::merge(&resource.schema, current.map().clone(), patch.clone())
+                let merged = strategic::merge(schema, current.map().clone(), patch.clone())
                     .map_err(|error| Status::bad_request(error.to_string()))?;
                 Value::Object(merged)
             }

@@ -115,20 +115,6 @@ pub struct SelectableField {
 }
 
 impl SelectableField {
-    /// A field whose label is its path.
-    pub fn plain(label: &str) -> Self {
-        Self::with_default(label, "")
-    }
-
-    /// A field whose label is its path, with a value for absence.
-    pub fn with_default(label: &str, absent: &str) -> Self {
-        Self {
-            label: label.to_owned(),
-            paths: vec![label.split('.').map(str::to_owned).collect()],
-            absent: absent.to_owned(),
-        }
-    }
-
     /// The value an object has for this field, in the form selectors compare.
     pub fn value(&self, object: &Object) -> String {
         self.paths
@@ -148,6 +134,7 @@ impl SelectableField {
 }
 
 /// One served resource in one version.
+#[expect(clippy::struct_excessive_bools, reason = "each is a word a row of the table may say")]
 #[derive(Debug, Clone)]
 pub struct Resource {
     /// API group; empty for the core group.
@@ -174,6 +161,8 @@ pub struct Resource {
     pub columns: Vec<Column>,
     /// Fields for field selectors, besides name and namespace.
     pub selectable: Vec<SelectableField>,
+    /// Whether objects are kept. Those of other resources are questions: answered, and forgotten.
+    pub stored: bool,
     /// Where objects live in the store, below [`STORE_ROOT`], without slashes at its ends: `services/specs`.
     pub storage: String,
     /// Name of the schema definition of one object.
@@ -240,6 +229,17 @@ impl Resource {
                 Some((Some(namespace), name))
             }
             (Scope::Cluster | Scope::Namespaced, _) => None,
+        }
+    }
+
+    /// Where among [`Resource::selectable_values`] the field of that name is. Rows that share a place in the store name their
+    /// fields differently, and have them in the same order.
+    pub fn selectable_position(&self, label: &str) -> Option<usize> {
+        let own = 1 + usize::from(self.is_namespaced());
+        match label {
+            "metadata.name" => Some(0),
+            "metadata.namespace" if self.is_namespaced() => Some(1),
+            _ => self.selectable.iter().position(|field| field.label == label).map(|at| at + own),
         }
     }
 

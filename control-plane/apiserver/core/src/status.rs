@@ -366,6 +366,11 @@ impl Status {
             .about(Details { retry_after_seconds: retry_seconds, ..Details::default() })
     }
 
+    /// 429: a disruption budget is in the way; `why` says which, and how.
+    pub fn disruption_budget(message: &str, why: &str, retry_seconds: u32) -> Self {
+        Self::too_many_requests(message, retry_seconds).with_cause("DisruptionBudget", why, "")
+    }
+
     /// 503
     pub fn service_unavailable(message: impl Into<String>) -> Self {
         Self::new(503, Reason::ServiceUnavailable, message)

@@ -4,7 +4,7 @@
 
 use std::fmt::Debug;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::engine::Context;
 use crate::field::Errors;
@@ -57,6 +57,20 @@ pub struct Replacing<'a> {
     pub part: Part<'a>,
 }
 
+/// How the parts of an object are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One part, written as a whole; changes are not counted.
+    Whole,
+    /// `spec` is for those who wish, `status` for those who know: each is written apart from the other, and
+    /// `metadata.generation` counts the changes of `spec`.
+    SpecAndStatus,
+    /// As [`Shape::SpecAndStatus`], with changes that are not counted.
+    Uncounted,
+    /// `spec` only, with changes that are counted.
+    Spec,
+}
+
 /// A kind's own rules. Hooks must be total: any tree that passed decoding may come.
 pub trait Strategy: Send + Sync + Debug {
     /// How objects are named.
@@ -64,8 +78,18 @@ pub trait Strategy: Send + Sync + Debug {
         NameRule::DnsSubdomain
     }
 
+    /// How the parts of an object are written. The hooks that prepare and count follow it unless a kind has its own.
+    fn shape(&self) -> Shape {
+        Shape::Whole
+    }
+
     /// Fills in documented defaults. Runs on every body from a client, after the namespace is settled.
     fn default(&self, _object: &mut Object) {}
+
+    /// Whether objects are stored in another form than this version serves.
+    fn is_converted(&self) -> bool {
+        false
+    }
 
     /// Turns the form this version is served in into the form that is stored, where another version shares the store.
     fn to_stored(&self, _object: &mut Object) {}
@@ -78,7 +102,11 @@ pub trait Strategy: Send + Sync + Debug {
     /// # Errors
     ///
     /// Only for what is no matter of one field's validity, such as an exhausted address pool.
-    fn prepare_create(&self, _object: &mut Object, _context: &Context<'_>) -> Result<(), Status> {
+    fn prepare_create(&self, object: &mut Object, _context: &Context<'_>) -> Result<(), Status> {
+        match self.shape() {
+            Shape::SpecAndStatus | Shape::Uncounted => object.set(&["status"], json!({})),
+            Shape::Whole | Shape::Spec => {}
+        }
         Ok(())
     }
 
@@ -87,12 +115,14 @@ pub trait Strategy: Send + Sync + Debug {
     /// # Errors
     ///
     /// As for [`Strategy::prepare_create`].
-    fn prepare_update(
-        &self,
-        _new: &mut Object,
-        _replacing: Replacing<'_>,
-        _context: &Context<'_>,
-    ) -> Result<(), Status> {
+    fn prepare_update(&self, new: &mut Object, replacing: Replacing<'_>, _context: &Context<'_>) -> Result<(), Status> {
+        match (self.shape(), replacing.part) {
+            (Shape::Whole | Shape::Spec, _) => {}
+            (Shape::SpecAndStatus | Shape::Uncounted, Part::Status) => new.take_over(&["spec"], replacing.old),
+            (Shape::SpecAndStatus | Shape::Uncounted, Part::Main | Part::Other(_)) => {
+                new.take_over(&["status"], replacing.old);
+            }
+        }
         Ok(())
     }
 
@@ -110,8 +140,11 @@ pub trait Strategy: Send + Sync + Debug {
     }
 
     /// Whether a change from `old` to `new` counts a new `metadata.generation`. `None`: this kind has no generation.
-    fn generation_changes(&self, _new: &Object, _old: &Object) -> Option<bool> {
-        None
+    fn generation_changes(&self, new: &Object, old: &Object) -> Option<bool> {
+        match self.shape() {
+            Shape::SpecAndStatus | Shape::Spec => Some(new.at(&["spec"]) != old.at(&["spec"])),
+            Shape::Whole | Shape::Uncounted => None,
+        }
     }
 
     /// Seconds an object stays after a graceful delete; `None` if this kind (or this object) goes at once.

@@ -69,3 +69,8 @@ pub fn partial_object_list<'a>(metadata: &Map<String, Value>, objects: impl Into
 pub fn name_and_age(object: &Object, now: Timestamp) -> Vec<Value> {
     vec![object.name().unwrap_or_default().into(), age(object.creation_timestamp(), now).into()]
 }
+
+/// The cells `Name` and `Created At`, of kinds whose tables upstream leaves to its default.
+pub fn name_and_creation(object: &Object) -> Vec<Value> {
+    vec![object.name().unwrap_or_default().into(), object.creation_timestamp().unwrap_or_default().into()]
+}

@@ -67,16 +67,42 @@ impl CachedObject {
         Some(&found.1)
     }
 
-    /// The value of a selectable field.
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        let found = self.fields.iter().find(|(one, _)| one == name)?;
+    /// The value of a selectable field of a row whose objects are here.
+    pub(crate) fn field(&self, row: &Resource, name: &str) -> Option<&str> {
+        let found = self.fields.get(row.selectable_position(name)?)?;
         Some(&found.1)
+    }
+
+    /// The same object in the form a row serves, for rows that store another.
+    pub(crate) fn served(&self, row: &Resource) -> Result<Self, Unreadable> {
+        let mut object = self.tree()?;
+        object.remove(&["metadata", "resourceVersion"]);
+        row.strategy.to_served(&mut object);
+        let (json, version_at) = splice(&object.to_bytes(), self.revision)?;
+        Ok(Self {
+            key: self.key.clone(),
+            revision: self.revision,
+            json,
+            version_at,
+            labels: self.labels.clone(),
+            fields: self.fields.clone(),
+        })
     }
 
     /// What it takes of memory, roughly.
     pub(crate) fn size(&self) -> usize {
         self.json.len() + self.key.len() + 128
     }
+}
+
+/// Bytes of a stored object, with its version or without, in the form a row serves.
+pub(crate) fn served(row: &Resource, json: Bytes) -> Result<Bytes, Unreadable> {
+    if !row.strategy.is_converted() {
+        return Ok(json);
+    }
+    let mut object = Object::from_stored(&json)?;
+    row.strategy.to_served(&mut object);
+    Ok(object.to_bytes().into())
 }
 
 /// Stored bytes with the resource version set to `revision`.

@@ -191,7 +191,9 @@ mod tests {
 
     fn names(snapshot: &Snapshot) -> Vec<String> {
         let prefix = "/registry/configmaps/";
-        snapshot.range(prefix, prefix).map(|object| object.field("metadata.name").unwrap().to_owned()).collect()
+        let registry = Registry::built_in();
+        let row = registry.lookup("", "v1", "configmaps").unwrap();
+        snapshot.range(prefix, prefix).map(|object| object.field(row, "metadata.name").unwrap().to_owned()).collect()
     }
 
     #[test]

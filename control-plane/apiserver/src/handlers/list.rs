@@ -87,7 +87,7 @@ pub(super) async fn select(app: &Arc<App>, call: &Call, options: &ListOptions) -
     };
     let selection = &options.selection;
     let everything = selection.is_everything();
-    let mut rest = snapshot.range(&prefix, &start).filter(|object| everything || matches(selection, object));
+    let mut rest = snapshot.range(&prefix, &start).filter(|object| everything || matches(row, selection, object));
     let objects: Vec<_> = rest.by_ref().take(limit.unwrap_or(usize::MAX)).cloned().collect();
     let (mut token, mut remaining) = (None, None);
     if limit.is_some() && rest.next().is_some() {
@@ -95,13 +95,19 @@ pub(super) async fn select(app: &Arc<App>, call: &Call, options: &ListOptions) -
         token = Some(Continuation::after(last, snapshot.revision).encode(&prefix));
         remaining = remaining_items(1 + rest.count(), !everything);
     }
+    let objects = if row.strategy.is_converted() {
+        let served = objects.iter().map(|object| object.served(row).map(Arc::new).map_err(Status::internal));
+        served.collect::<Result<_, _>>()?
+    } else {
+        objects
+    };
     Ok(Selected { objects, metadata: list_metadata(snapshot.revision, token, remaining) })
 }
 
 /// Whether an object is selected.
-pub(super) fn matches(selection: &Selection, object: &CachedObject) -> bool {
+pub(super) fn matches(row: &Resource, selection: &Selection, object: &CachedObject) -> bool {
     selection.labels.matches(|key| object.label(key))
-        && selection.fields.matches(|field| object.field(field).unwrap_or_default())
+        && selection.fields.matches(|field| object.field(row, field).unwrap_or_default())
 }
 
 /// A version as the store counts; nothing is newer than the largest.
@@ -194,7 +200,7 @@ impl View<'_> {
                 if self.call.row.parse_key(&key).is_none() {
                     continue;
                 }
-                match CachedObject::read(&self.call.row, &key, &kv.value, kv.mod_revision) {
+                match CachedObject::read(&self.cache.resource, &key, &kv.value, kv.mod_revision) {
                     Ok(object) => {
                         snapshot.objects.insert(Entry(Arc::new(object)));
                     }

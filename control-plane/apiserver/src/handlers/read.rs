@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use super::object;
 use crate::app::App;
-use crate::cache::with_resource_version;
+use crate::cache::{served, with_resource_version};
 use crate::call::Call;
 use crate::http::respond::Answer;
 use crate::writes;
@@ -34,7 +34,8 @@ pub(super) async fn get(app: &Arc<App>, call: &Call) -> Result<Answer, Status> {
         (None, _) | (_, None) => None,
     };
     if let Some(found) = cached {
-        return object(call, StatusCode::OK, found.ok_or_else(absent)?.json.clone());
+        let json = served(row, found.ok_or_else(absent)?.json.clone()).map_err(Status::internal)?;
+        return object(call, StatusCode::OK, json);
     }
     let (kv, revision) = app.store.get(&key).await.map_err(|error| writes::failure(row, "get", &error))?;
     if let Some(asked) = options.resource_version
@@ -47,5 +48,5 @@ pub(super) async fn get(app: &Arc<App>, call: &Call) -> Result<Answer, Status> {
         tracing::error!(%key, error = %chain::Chain(&error), "a stored object cannot be read");
         Status::internal("unable to decode the stored object")
     })?;
-    object(call, StatusCode::OK, json)
+    object(call, StatusCode::OK, served(row, json).map_err(Status::internal)?)
 }

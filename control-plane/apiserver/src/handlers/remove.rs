@@ -27,7 +27,7 @@ const AT_ONCE: usize = 16;
 const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 
 /// What a deletion came to.
-enum Outcome {
+pub(super) enum Outcome {
     /// The object is gone; this is how it was.
     Gone { object: Object, json: Bytes },
     /// The object stays for now; this is how it is.
@@ -53,7 +53,8 @@ pub(super) async fn delete(app: &Arc<App>, call: &Call) -> Result<Answer, Status
     }
 }
 
-async fn remove(
+/// Deletes one object, or begins to.
+pub(super) async fn remove(
     app: &Arc<App>,
     call: &Call,
     key: &str,
@@ -92,7 +93,7 @@ async fn remove(
             }
             (Commit::Taken { .. }, _) => return Err(Status::internal("a deletion claimed an address")),
             (Commit::Conflict { current: found }, _) => {
-                current = found.map(|kv| writes::read(&kv)).transpose()?;
+                current = found.map(|kv| writes::read(row, &kv)).transpose()?;
             }
         }
     }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::list::{matches, signed};
 use super::{in_version, with_name};
 use crate::app::{App, Phase};
-use crate::cache::{Cache, CachedObject, Cursor, EventType, Form, Overrun, frame};
+use crate::cache::{Cache, CachedObject, Cursor, EventType, Form, Overrun, frame, served};
 use crate::call::Call;
 use crate::http::negotiate::Transform;
 use crate::http::respond::{self, Answer};
@@ -136,8 +136,11 @@ async fn begin(
     }
     let (snapshot, cursor) = cache.snapshot_and_cursor();
     let prefix = call.row.key_prefix(call.namespace());
-    let initial =
-        snapshot.range(&prefix, &prefix).filter(|object| matches(&options.selection, object)).cloned().collect();
+    let initial = snapshot
+        .range(&prefix, &prefix)
+        .filter(|object| matches(&call.row, &options.selection, object))
+        .cloned()
+        .collect();
     Ok(Ok(Following { initial, marks: streaming.then_some(snapshot.revision), cursor, after: snapshot.revision }))
 }
 
@@ -290,13 +293,15 @@ impl Watcher {
             }
             let everything = self.selection.is_everything();
             let seen = event.seen_by(|object| {
-                object.key.starts_with(&self.prefix) && (everything || matches(&self.selection, object))
+                object.key.starts_with(&self.prefix) && (everything || matches(&self.row, &self.selection, object))
             });
             let Some(kind) = seen else { continue };
             self.registered.sent += 1;
-            let next = if self.with_columns && matches!(self.form, Form::Table { .. }) {
+            let first = self.with_columns && matches!(self.form, Form::Table { .. });
+            // Shared frames are of the form that is stored.
+            let next = if first || self.row.strategy.is_converted() {
                 self.with_columns = false;
-                frame(kind, &formed(&self.row, self.form, true, event.json(kind)))
+                frame(kind, &formed(&self.row, self.form, first, event.json(kind)))
             } else {
                 event.frame(kind, self.form, |json| formed(&self.row, self.form, false, json))
             };
@@ -340,6 +345,10 @@ impl Watcher {
 
 /// An object's JSON in another form.
 fn formed(row: &Resource, form: Form, with_columns: bool, json: Bytes) -> Bytes {
+    let json = match served(row, json.clone()) {
+        Ok(served) => served,
+        Err(_) => json,
+    };
     let value = match (form, Object::from_stored(&json)) {
         (Form::Whole, _) | (_, Err(_)) => return json,
         (Form::Metadata { beta }, Ok(object)) => in_version(apiserver_core::table::partial_object(&object), beta),

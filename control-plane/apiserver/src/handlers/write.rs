@@ -6,7 +6,7 @@ use apiserver_core::decode::{Decoded, decode_object};
 use apiserver_core::engine::prepare_update;
 use apiserver_core::options::{Write, WriteOptions};
 use apiserver_core::patch::{Patch, PatchType};
-use apiserver_core::{Object, Status};
+use apiserver_core::{Object, Status, scale};
 use http::StatusCode;
 
 use super::object;
@@ -48,7 +48,7 @@ pub(super) async fn update(app: &Arc<App>, call: &Call) -> Result<Answer, Status
     let absent = || Status::not_found(&call.row, &call.target.name);
     let changed = writer
         .change(&call.key(), absent, |old, context| {
-            prepare_update(&call.row, call.subresource(), old, new.clone(), context)
+            prepare_update(&call.row, call.subresource(), old, meant(call, old, new.clone())?, context)
         })
         .await;
     match changed {
@@ -63,6 +63,11 @@ pub(super) async fn update(app: &Arc<App>, call: &Call) -> Result<Answer, Status
         }
         changed => answer(call, StatusCode::OK, changed?),
     }
+}
+
+/// The object a body stands for: itself, unless the subresource has a form of its own.
+fn meant(call: &Call, old: &Object, body: Object) -> Result<Object, Status> {
+    if call.is_scale() { scale::apply(&call.row, old, &body) } else { Ok(body) }
 }
 
 /// The body and the path must name the same object.
@@ -92,11 +97,12 @@ pub(super) async fn patch(app: &Arc<App>, call: &Call) -> Result<Answer, Status>
     let absent = || Status::not_found(&call.row, &call.target.name);
     let written = writer
         .change(&call.key(), absent, |old, context| {
+            let shown = call.is_scale().then(|| scale::of(old));
             let Decoded { object, warnings } =
-                patch.apply(&call.row, call.subresource(), old, options.field_validation)?;
+                patch.apply(&call.row, call.subresource(), shown.as_ref().unwrap_or(old), options.field_validation)?;
             call.warn(warnings);
             same_name(call, &object)?;
-            prepare_update(&call.row, call.subresource(), old, object, context)
+            prepare_update(&call.row, call.subresource(), old, meant(call, old, object)?, context)
         })
         .await?;
     answer(call, StatusCode::OK, written)

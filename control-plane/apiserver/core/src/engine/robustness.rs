@@ -145,7 +145,7 @@ fn exercise(resource: &Resource, seed: u64) -> bool {
     let old = stored(old);
     assert_eq!(resource.strategy.cells(&old, context().now).len(), resource.columns.len());
     let _ = resource.selectable_values(&old);
-    for subresource in [None, Some("status"), Some("finalize"), Some("binding")] {
+    for subresource in [None, Some("status"), Some("finalize"), Some("binding"), Some("scale")] {
         let _ = prepare_update(resource, subresource, &old, second.clone(), &context());
     }
     for patch_type in [PatchType::Merge, PatchType::Strategic] {

@@ -2,34 +2,18 @@
 
 use serde_json::Value;
 
-use super::columns;
 use crate::field::{Errors, Path};
 use crate::names;
 use crate::object::Object;
-use crate::resource::{Resource, Scope};
 use crate::strategy::{Replacing, Strategy};
 use crate::table;
 
 /// All values of a `ConfigMap` or Secret together, in bytes.
 pub(super) const DATA_LIMIT: usize = 1024 * 1024;
 
-/// The row.
-pub(super) fn row() -> Resource {
-    let mut row = super::row("io.k8s.api.core.v1.ConfigMap", "configmaps", Scope::Namespaced, ConfigMap);
-    row.short_names = vec!["cm".into()];
-    row.columns = vec![
-        columns::name(),
-        columns::text(
-            "Data",
-            "Data contains the configuration data. Each key must consist of alphanumeric characters, '-', '_' or '.'.",
-        ),
-        columns::age(),
-    ];
-    row
-}
-
+/// The strategy.
 #[derive(Debug)]
-struct ConfigMap;
+pub(super) struct ConfigMap;
 
 impl Strategy for ConfigMap {
     fn validate(&self, object: &Object, errors: &mut Errors) {
@@ -100,7 +84,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kinds::testing::{create_errors, update_errors};
+    use crate::kinds::testing::{self, create_errors, update_errors};
+
+    fn row() -> std::sync::Arc<crate::Resource> {
+        testing::row("", "configmaps")
+    }
 
     #[test]
     fn keys_and_size_are_checked() {

@@ -5,34 +5,18 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::columns;
 use crate::field::{Errors, Path};
 use crate::names;
 use crate::object::Object;
-use crate::resource::{Resource, Scope};
 use crate::strategy::{Replacing, Strategy};
 use crate::table;
 
 /// Addresses shown in a table before the rest is only counted.
 const SHOWN: usize = 3;
 
-/// The row.
-pub(super) fn row() -> Resource {
-    let mut row = super::row("io.k8s.api.core.v1.Endpoints", "endpoints", Scope::Namespaced, Endpoints);
-    row.short_names = vec!["ep".into()];
-    row.storage = "services/endpoints".into();
-    row.create_on_update = true;
-    row.deprecation = Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into());
-    row.columns = vec![
-        columns::name(),
-        columns::text("Endpoints", "The set of all endpoints is the union of all subsets."),
-        columns::age(),
-    ];
-    row
-}
-
+/// The strategy.
 #[derive(Debug)]
-struct Endpoints;
+pub(super) struct Endpoints;
 
 impl Strategy for Endpoints {
     fn default(&self, object: &mut Object) {
@@ -203,8 +187,11 @@ fn summary(object: &Object) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::*;
-    use crate::kinds::testing::{context, create, create_errors, update_errors};
+    use crate::kinds::testing::{self, context, create, create_errors, update_errors};
+
+    fn row() -> std::sync::Arc<crate::Resource> {
+        testing::row("", "endpoints")
+    }
 
     #[test]
     fn addresses_and_ports_are_checked() {

@@ -2,11 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::columns;
 use crate::field::{Errors, Path};
 use crate::names;
 use crate::object::Object;
-use crate::resource::{Resource, Scope, SelectableField};
 use crate::strategy::{NameRule, Replacing, Strategy};
 use crate::table;
 use crate::time;
@@ -22,67 +20,10 @@ const RENAMED: [(&str, &str); 7] = [
     ("count", "deprecatedCount"),
 ];
 
-/// The row of the core group.
-pub(super) fn row() -> Resource {
-    let mut row = super::row("io.k8s.api.core.v1.Event", "events", Scope::Namespaced, Event { form: Form::Core });
-    decorate(&mut row, Form::Core);
-    row
-}
-
-/// The row of `events.k8s.io`. Not among the built-in rows: a server adds it ([`crate::Registry::with`]) when it calls
-/// [`Strategy::to_stored`] and [`Strategy::to_served`] at the edge of its store, which both rows share.
-pub fn events_row() -> Resource {
-    let mut row = super::row("io.k8s.api.events.v1.Event", "events", Scope::Namespaced, Event { form: Form::Events });
-    decorate(&mut row, Form::Events);
-    row
-}
-
-fn decorate(row: &mut Resource, form: Form) {
-    row.short_names = vec!["ev".into()];
-    row.create_on_update = true;
-    let object = form.name("involvedObject");
-    row.selectable = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"]
-        .iter()
-        .map(|member| SelectableField::plain(&format!("{object}.{member}")))
-        .chain([
-            SelectableField::plain("reason"),
-            SelectableField {
-                label: form.name("reportingComponent").into(),
-                ..SelectableField::plain(form.name("reportingComponent"))
-            },
-            SelectableField {
-                label: "source".into(),
-                paths: vec![
-                    vec![form.name("source").into(), "component".into()],
-                    vec![form.name("reportingComponent").into()],
-                ],
-                absent: String::new(),
-            },
-            SelectableField::plain("type"),
-        ])
-        .collect();
-    row.columns = vec![
-        columns::text("Last Seen", "The time at which the most recent occurrence of this event was recorded."),
-        columns::text("Type", "Type of this event (Normal, Warning), new types could be added in the future"),
-        columns::text(
-            "Reason",
-            "This should be a short, machine understandable string that gives the reason for the transition into the object's current status.",
-        ),
-        columns::text("Object", "The object that this event is about."),
-        columns::wide(
-            "Subobject",
-            "If referring to a piece of an object instead of an entire object, this string should contain a valid JSON/Go field access statement, such as desiredState.manifest.containers[2].",
-        ),
-        columns::wide("Source", "The component reporting this event. Should be a short machine understandable string."),
-        columns::text("Message", "A human-readable description of the status of this operation."),
-        columns::wide(
-            "First Seen",
-            "The time at which the event was first recorded. (Time of server receipt is in TypeMeta.)",
-        ),
-        columns::wide("Count", "The number of times this event has occurred."),
-        crate::resource::Column { priority: 1, ..columns::name() },
-    ];
-}
+/// The strategy of the core group.
+pub(super) const CORE: Event = Event { form: Form::Core };
+/// The strategy of `events.k8s.io`.
+pub(super) const EVENTS: Event = Event { form: Form::Events };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -100,8 +41,9 @@ impl Form {
     }
 }
 
+/// A strategy of both groups.
 #[derive(Debug)]
-struct Event {
+pub(super) struct Event {
     form: Form,
 }
 
@@ -120,6 +62,10 @@ impl Strategy for Event {
             Form::Core => NameRule::PathSegment,
             Form::Events => NameRule::DnsSubdomain,
         }
+    }
+
+    fn is_converted(&self) -> bool {
+        self.form == Form::Events
     }
 
     fn to_stored(&self, object: &mut Object) {
@@ -298,8 +244,15 @@ fn rename(
 mod tests {
     use serde_json::json;
 
-    use super::*;
-    use crate::kinds::testing::{context, create, create_errors};
+    use crate::kinds::testing::{self, context, create, create_errors};
+
+    fn row() -> std::sync::Arc<crate::Resource> {
+        testing::row("", "events")
+    }
+
+    fn events_row() -> std::sync::Arc<crate::Resource> {
+        testing::row("events.k8s.io", "events")
+    }
 
     #[test]
     fn an_old_event_must_agree_with_its_namespace() {

@@ -2,28 +2,14 @@
 
 use serde_json::Value;
 
-use super::columns;
 use crate::field::{Errors, Path};
 use crate::object::Object;
-use crate::resource::{Resource, Scope};
 use crate::strategy::Strategy;
 use crate::table;
 
-/// The row.
-pub(super) fn row() -> Resource {
-    let mut row = super::row("io.k8s.api.coordination.v1.Lease", "leases", Scope::Namespaced, Lease);
-    row.create_on_update = true;
-    row.unconditional_update = false;
-    row.columns = vec![
-        columns::name(),
-        columns::text("Holder", "holderIdentity contains the identity of the holder of a current lease."),
-        columns::age(),
-    ];
-    row
-}
-
+/// The strategy.
 #[derive(Debug)]
-struct Lease;
+pub(super) struct Lease;
 
 impl Strategy for Lease {
     fn validate(&self, object: &Object, errors: &mut Errors) {
@@ -62,8 +48,11 @@ impl Strategy for Lease {
 mod tests {
     use serde_json::json;
 
-    use super::*;
-    use crate::kinds::testing::create_errors;
+    use crate::kinds::testing::{self, create_errors};
+
+    fn row() -> std::sync::Arc<crate::Resource> {
+        testing::row("coordination.k8s.io", "leases")
+    }
 
     #[test]
     fn durations_are_checked() {

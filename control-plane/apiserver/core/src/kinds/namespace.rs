@@ -5,12 +5,11 @@
 
 use serde_json::{Value, json};
 
-use super::columns;
 use crate::engine::Context;
 use crate::field::{Errors, Path};
 use crate::metadata::validate_finalizer;
 use crate::object::Object;
-use crate::resource::{Resource, Scope, SelectableField, Verb};
+use crate::resource::Resource;
 use crate::status::Status;
 use crate::strategy::{NameRule, Part, Replacing, Strategy};
 use crate::table;
@@ -20,19 +19,9 @@ const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 /// The label that tells a namespace's name to selectors.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// The row.
-pub(super) fn row() -> Resource {
-    let mut row = super::row("io.k8s.api.core.v1.Namespace", "namespaces", Scope::Cluster, Namespace);
-    row.short_names = vec!["ns".into()];
-    row.verbs.retain(|verb| *verb != Verb::DeleteCollection);
-    row.subresources = vec![super::subresource(&row, "finalize", &[Verb::Update]), super::status(&row)];
-    row.selectable = vec![SelectableField::plain("status.phase")];
-    row.columns = vec![columns::name(), columns::text("Status", "The status of the namespace"), columns::age()];
-    row
-}
-
+/// The strategy.
 #[derive(Debug)]
-struct Namespace;
+pub(super) struct Namespace;
 
 impl Strategy for Namespace {
     fn name_rule(&self) -> NameRule {

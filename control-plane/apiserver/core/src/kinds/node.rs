@@ -4,50 +4,18 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::columns;
 use crate::engine::Context;
 use crate::field::{Errors, Path};
 use crate::names;
 use crate::object::Object;
 use crate::quantity::Quantity;
-use crate::resource::{Resource, Scope, SelectableField};
 use crate::status::Status;
 use crate::strategy::{Part, Replacing, Strategy};
 use crate::table;
 
-/// The row.
-pub(super) fn row() -> Resource {
-    let mut row = super::row("io.k8s.api.core.v1.Node", "nodes", Scope::Cluster, Node);
-    row.short_names = vec!["no".into()];
-    row.storage = "minions".into();
-    row.subresources = vec![super::status(&row)];
-    row.selectable = vec![SelectableField::with_default("spec.unschedulable", "false")];
-    row.columns = vec![
-        columns::name(),
-        columns::text("Status", "The status of the node"),
-        columns::text("Roles", "The roles of the node"),
-        columns::age(),
-        columns::text("Version", "Kubelet Version reported by the node."),
-        columns::wide("Internal-IP", "List of addresses reachable to the node."),
-        columns::wide("External-IP", "List of addresses reachable to the node."),
-        columns::wide(
-            "OS-Image",
-            "OS Image reported by the node from /etc/os-release (e.g. Debian GNU/Linux 7 (wheezy)).",
-        ),
-        columns::wide(
-            "Kernel-Version",
-            "Kernel Version reported by the node from 'uname -r' (e.g. 3.16.0-0.bpo.4-amd64).",
-        ),
-        columns::wide(
-            "Container-Runtime",
-            "ContainerRuntime Version reported by the node through runtime remote API (e.g. containerd://1.4.2).",
-        ),
-    ];
-    row
-}
-
+/// The strategy.
 #[derive(Debug)]
-struct Node;
+pub(super) struct Node;
 
 impl Strategy for Node {
     fn default(&self, object: &mut Object) {
@@ -224,8 +192,11 @@ fn validate_resources(object: &Object, errors: &mut Errors) {
 mod tests {
     use serde_json::json;
 
-    use super::*;
-    use crate::kinds::testing::{context, create, create_errors, update_errors};
+    use crate::kinds::testing::{self, context, create, create_errors, update_errors};
+
+    fn row() -> std::sync::Arc<crate::Resource> {
+        testing::row("", "nodes")
+    }
 
     #[test]
     fn a_table_shows_state_roles_and_addresses() {

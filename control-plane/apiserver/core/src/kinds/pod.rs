@@ -12,71 +12,22 @@ mod volumes;
 use serde_json::{Value, json};
 
 pub(crate) use binding::bind;
+pub(super) use defaults::fill_spec;
+pub(super) use validation::{validate_spec, validate_tolerations};
 
-use super::columns;
 use crate::engine::Context;
 use crate::field::Errors;
 use crate::object::Object;
 use crate::options::DeleteOptions;
-use crate::resource::{Resource, Scope, SelectableField, Subresource, Verb};
 use crate::status::Status;
 use crate::strategy::{Part, Replacing, Strategy};
 
 /// The lists of containers a pod has.
 const CONTAINER_LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
-/// The row.
-pub(super) fn row() -> Resource {
-    let mut row = super::row("io.k8s.api.core.v1.Pod", "pods", Scope::Namespaced, Pod);
-    row.short_names = vec!["po".into()];
-    row.categories = vec!["all".into()];
-    row.returns_deleted = true;
-    row.subresources = vec![
-        Subresource {
-            name: "binding".into(),
-            group: String::new(),
-            version: "v1".into(),
-            kind: "Binding".into(),
-            schema: "io.k8s.api.core.v1.Binding".into(),
-            verbs: vec![Verb::Create],
-        },
-        super::status(&row),
-    ];
-    row.selectable = vec![
-        SelectableField::plain("spec.nodeName"),
-        SelectableField::plain("spec.restartPolicy"),
-        SelectableField::plain("spec.schedulerName"),
-        SelectableField::plain("spec.serviceAccountName"),
-        SelectableField::with_default("spec.hostNetwork", "false"),
-        SelectableField::plain("status.phase"),
-        SelectableField::plain("status.podIP"),
-        SelectableField::plain("status.nominatedNodeName"),
-    ];
-    row.columns = vec![
-        columns::name(),
-        columns::text("Ready", "The aggregate readiness state of this pod for accepting traffic."),
-        columns::text("Status", "The aggregate status of the containers in this pod."),
-        columns::text(
-            "Restarts",
-            "The number of times the containers in this pod have been restarted and when the last container in this pod has restarted.",
-        ),
-        columns::age(),
-        columns::wide(
-            "IP",
-            "podIP address allocated to the pod. Routable at least within the cluster. Empty if not yet allocated.",
-        ),
-        columns::wide("Node", "NodeName indicates in which node this pod is scheduled."),
-        columns::wide(
-            "Nominated Node",
-            "nominatedNodeName is set only when this pod preempts other pods on the node, but it cannot be scheduled right away.",
-        ),
-        columns::wide("Readiness Gates", "If specified, all readiness gates will be evaluated for pod readiness."),
-    ];
-    row
-}
-
+/// The strategy.
 #[derive(Debug)]
-struct Pod;
+pub(super) struct Pod;
 
 fn text<'a>(value: &'a Value, member: &str) -> &'a str {
     value.get(member).and_then(Value::as_str).unwrap_or_default()

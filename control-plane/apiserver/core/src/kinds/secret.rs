@@ -4,33 +4,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::columns;
 use super::config_map::{DATA_LIMIT, check_immutable, count, decoded_length};
 use crate::field::{Errors, Path};
 use crate::names;
 use crate::object::Object;
-use crate::resource::{Resource, Scope, SelectableField};
 use crate::strategy::{Replacing, Strategy};
 use crate::table;
 
-/// The row.
-pub(super) fn row() -> Resource {
-    let mut row = super::row("io.k8s.api.core.v1.Secret", "secrets", Scope::Namespaced, Secret);
-    row.selectable = vec![SelectableField::plain("type")];
-    row.columns = vec![
-        columns::name(),
-        columns::text("Type", "Used to facilitate programmatic handling of secret data."),
-        columns::text(
-            "Data",
-            "Data contains the secret data. Each key must consist of alphanumeric characters, '-', '_' or '.'.",
-        ),
-        columns::age(),
-    ];
-    row
-}
-
+/// The strategy.
 #[derive(Debug)]
-struct Secret;
+pub(super) struct Secret;
 
 impl Strategy for Secret {
     fn default(&self, object: &mut Object) {
@@ -124,8 +107,11 @@ fn require_json(value: Option<&str>, path: &Path, errors: &mut Errors) {
 mod tests {
     use serde_json::json;
 
-    use super::*;
-    use crate::kinds::testing::{create, create_errors, update_errors};
+    use crate::kinds::testing::{self, create, create_errors, update_errors};
+
+    fn row() -> std::sync::Arc<crate::Resource> {
+        testing::row("", "secrets")
+    }
 
     #[test]
     fn text_becomes_bytes() {

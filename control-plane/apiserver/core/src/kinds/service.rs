@@ -8,11 +8,9 @@ use serde_json::{Value, json};
 
 pub use addresses::{Cidr, ClusterIps};
 
-use super::columns;
 use crate::engine::Context;
 use crate::field::Errors;
 use crate::object::Object;
-use crate::resource::{Resource, Scope, SelectableField};
 use crate::status::Status;
 use crate::strategy::{NameRule, Part, Replacing, Strategy};
 use crate::table;
@@ -22,32 +20,9 @@ pub(super) const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 /// A Service without an address of its own.
 const HEADLESS: &str = "None";
 
-/// The row.
-pub(super) fn row() -> Resource {
-    let mut row = super::row("io.k8s.api.core.v1.Service", "services", Scope::Namespaced, Service);
-    row.short_names = vec!["svc".into()];
-    row.categories = vec!["all".into()];
-    row.storage = "services/specs".into();
-    row.returns_deleted = true;
-    row.subresources = vec![super::status(&row)];
-    row.selectable = vec![SelectableField::plain("spec.clusterIP"), SelectableField::plain("spec.type")];
-    row.columns = vec![
-        columns::name(),
-        columns::text("Type", "type determines how the Service is exposed."),
-        columns::text("Cluster-IP", "clusterIP is the IP address of the service and is usually assigned randomly."),
-        columns::text(
-            "External-IP",
-            "externalIPs is a list of IP addresses for which nodes in the cluster will also accept traffic for this service.",
-        ),
-        columns::text("Port(s)", "The list of ports that are exposed by this service."),
-        columns::age(),
-        columns::wide("Selector", "Route service traffic to pods with label keys and values matching this selector."),
-    ];
-    row
-}
-
+/// The strategy.
 #[derive(Debug)]
-struct Service;
+pub(super) struct Service;
 
 /// The `type` of a Service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

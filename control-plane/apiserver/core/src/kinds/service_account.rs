@@ -2,32 +2,15 @@
 
 use serde_json::Value;
 
-use super::columns;
 use crate::engine::Context;
 use crate::object::Object;
-use crate::resource::{Resource, Scope};
 use crate::status::Status;
 use crate::strategy::{Replacing, Strategy};
 use crate::table;
 
-/// The row.
-pub(super) fn row() -> Resource {
-    let mut row = super::row("io.k8s.api.core.v1.ServiceAccount", "serviceaccounts", Scope::Namespaced, ServiceAccount);
-    row.short_names = vec!["sa".into()];
-    row.returns_deleted = true;
-    row.columns = vec![
-        columns::name(),
-        columns::text(
-            "Secrets",
-            "Secrets is a list of the secrets in the same namespace that pods running using this ServiceAccount are allowed to use.",
-        ),
-        columns::age(),
-    ];
-    row
-}
-
+/// The strategy.
 #[derive(Debug)]
-struct ServiceAccount;
+pub(super) struct ServiceAccount;
 
 impl Strategy for ServiceAccount {
     fn prepare_create(&self, object: &mut Object, _: &Context<'_>) -> Result<(), Status> {
@@ -61,8 +44,11 @@ fn keep_names_only(object: &mut Object) {
 mod tests {
     use serde_json::json;
 
-    use super::*;
-    use crate::kinds::testing::create;
+    use crate::kinds::testing::{self, create};
+
+    fn row() -> std::sync::Arc<crate::Resource> {
+        testing::row("", "serviceaccounts")
+    }
 
     #[test]
     fn references_to_secrets_are_names() {

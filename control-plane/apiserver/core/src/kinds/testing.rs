@@ -1,6 +1,6 @@
 //! What the tests of kinds share: a fixed context, and the engine called in one line.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
@@ -8,12 +8,21 @@ use crate::authorize::User;
 use crate::engine::{Context, Updated, prepare_create, prepare_update};
 use crate::kinds::service::{Cidr, ClusterIps};
 use crate::object::Object;
+use crate::registry::Registry;
 use crate::resource::Resource;
 use crate::status::Status;
 
 static USER: LazyLock<User> = LazyLock::new(|| User { name: "ann".into(), ..User::default() });
 static ADDRESSES: LazyLock<ClusterIps> =
     LazyLock::new(|| ClusterIps::new(vec![Cidr::parse("10.96.0.0/24").expect("a range")], (30000, 32767)));
+
+static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::built_in);
+
+/// The row of a group (in its preferred version) and a plural.
+pub(crate) fn row(group: &str, plural: &str) -> Arc<Resource> {
+    let found = REGISTRY.iter().find(|row| row.group == group && row.plural == plural);
+    Arc::clone(found.unwrap_or_else(|| panic!("{plural} of {group:?} are not served")))
+}
 
 /// A context at a fixed time.
 pub(crate) fn context() -> Context<'static> {

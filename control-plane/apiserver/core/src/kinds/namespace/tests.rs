@@ -1,7 +1,11 @@
 use super::*;
 use crate::engine::{Deletion, Updated, decide_delete, prepare_update};
-use crate::kinds::testing::{context, create, create_errors, stored, update_errors};
+use crate::kinds::testing::{self, context, create, create_errors, stored, update_errors};
 use crate::options::DeleteOptions;
+
+fn row() -> std::sync::Arc<crate::Resource> {
+    testing::row("", "namespaces")
+}
 
 #[test]
 fn a_new_one_is_active_and_carries_its_name() {

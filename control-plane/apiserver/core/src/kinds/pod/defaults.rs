@@ -9,16 +9,31 @@ use crate::object::Object;
 pub(super) fn fill(pod: &mut Object) {
     let host_network = pod.flag(&["spec", "hostNetwork"]);
     let spec = pod.section("spec");
+    or_set(spec, "enableServiceLinks", true);
+    fill_spec(spec);
+    for name in CONTAINER_LISTS {
+        for container in objects(spec.get_mut(name)) {
+            if name != "ephemeralContainers" {
+                request_what_is_limited(container);
+            }
+            if host_network {
+                listen_on_the_host(container);
+            }
+        }
+    }
+}
+
+/// Fills in the defaults that the spec of a pod and that of a template share.
+pub(in crate::kinds) fn fill_spec(spec: &mut Map<String, Value>) {
     or_set(spec, "dnsPolicy", "ClusterFirst");
     or_set(spec, "restartPolicy", "Always");
     or_set(spec, "securityContext", json!({}));
     or_set(spec, "terminationGracePeriodSeconds", 30);
     or_set(spec, "schedulerName", "default-scheduler");
-    or_set(spec, "enableServiceLinks", true);
     mirror(spec, "serviceAccountName", "serviceAccount");
     for name in CONTAINER_LISTS {
         for container in objects(spec.get_mut(name)) {
-            fill_container(container, host_network, name != "ephemeralContainers");
+            fill_container(container);
         }
     }
     for volume in objects(spec.get_mut("volumes")) {
@@ -52,21 +67,14 @@ fn member<'a>(map: &'a mut Map<String, Value>, path: &[&str]) -> Option<&'a mut 
     path.iter().try_fold(map, |map, name| map.get_mut(*name)?.as_object_mut())
 }
 
-fn fill_container(container: &mut Map<String, Value>, host_network: bool, with_requests: bool) {
+fn fill_container(container: &mut Map<String, Value>) {
     let policy = container.get("image").and_then(Value::as_str).map_or("IfNotPresent", pull_policy);
     or_set(container, "imagePullPolicy", policy);
     or_set(container, "terminationMessagePath", "/dev/termination-log");
     or_set(container, "terminationMessagePolicy", "File");
     or_set(container, "resources", json!({}));
-    if with_requests {
-        request_what_is_limited(container);
-    }
     for port in objects(container.get_mut("ports")) {
         or_set(port, "protocol", "TCP");
-        if host_network && port.get("hostPort").and_then(Value::as_i64).unwrap_or(0) == 0 {
-            let own = port.get("containerPort").cloned().unwrap_or_default();
-            port.insert("hostPort".into(), own);
-        }
     }
     for variable in objects(container.get_mut("env")) {
         if let Some(reference) = member(variable, &["valueFrom", "fieldRef"]) {
@@ -116,6 +124,16 @@ fn pull_policy(image: &str) -> &'static str {
     }
 }
 
+/// In the network of its host a container listens where it says.
+fn listen_on_the_host(container: &mut Map<String, Value>) {
+    for port in objects(container.get_mut("ports")) {
+        if port.get("hostPort").and_then(Value::as_i64).unwrap_or(0) == 0 {
+            let own = port.get("containerPort").cloned().unwrap_or_default();
+            port.insert("hostPort".into(), own);
+        }
+    }
+}
+
 fn request_what_is_limited(container: &mut Map<String, Value>) {
     let Some(resources) = member(container, &["resources"]) else { return };
     let Some(Value::Object(limits)) = resources.get("limits").cloned() else { return };
@@ -139,6 +157,9 @@ fn fill_volume(volume: &mut Map<String, Value>) {
         && !path.contains_key("type")
     {
         path.insert("type".into(), "".into());
+    }
+    if let Some(claim) = member(volume, &["ephemeral", "volumeClaimTemplate", "spec"]) {
+        or_set(claim, "volumeMode", "Filesystem");
     }
     if let Some(api) = member(volume, &["downwardAPI"]) {
         fill_downward(api);

@@ -1,6 +1,10 @@
 use super::*;
 use crate::engine::{Deletion, Updated, bind_pod, decide_delete, prepare_update};
-use crate::kinds::testing::{context, create, create_errors, stored, try_update, update_errors};
+use crate::kinds::testing::{self, context, create, create_errors, stored, try_update, update_errors};
+
+fn row() -> std::sync::Arc<crate::Resource> {
+    testing::row("", "pods")
+}
 
 fn simple() -> Value {
     json!({ "spec": { "containers": [{ "name": "c", "image": "nginx" }] } })

@@ -21,7 +21,7 @@ pub(super) fn validate(pod: &Object, errors: &mut Errors) {
 }
 
 /// Checks a pod's spec, wherever it stands.
-pub(super) fn validate_spec(spec: &Value, path: &Path, errors: &mut Errors) {
+pub(in crate::kinds) fn validate_spec(spec: &Value, path: &Path, errors: &mut Errors) {
     let volume_names = volumes::validate(list(spec, "volumes"), &path.child("volumes"), errors);
     containers::validate_all(spec, &volume_names, path, errors);
     one_of(spec, "restartPolicy", &["Always", "OnFailure", "Never"], path, errors);
@@ -142,7 +142,8 @@ fn validate_host_aliases(spec: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn validate_tolerations(spec: &Value, path: &Path, errors: &mut Errors) {
+/// Checks the tolerations of a pod, or of a class of pods.
+pub(in crate::kinds) fn validate_tolerations(spec: &Value, path: &Path, errors: &mut Errors) {
     for (index, toleration) in list(spec, "tolerations").iter().enumerate() {
         let path = path.child("tolerations").index(index);
         let (key, operator, value) = (text(toleration, "key"), text(toleration, "operator"), text(toleration, "value"));

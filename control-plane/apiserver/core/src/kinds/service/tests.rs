@@ -1,6 +1,10 @@
 use super::*;
 use crate::engine::{Updated, prepare_create};
-use crate::kinds::testing::{context, create, create_errors, object, try_create, try_update, update_errors};
+use crate::kinds::testing::{self, context, create, create_errors, object, try_create, try_update, update_errors};
+
+fn row() -> std::sync::Arc<crate::Resource> {
+    testing::row("", "services")
+}
 
 fn web() -> Value {
     json!({ "spec": { "ports": [{ "port": 80 }], "selector": { "app": "web" } } })

@@ -1,61 +1,99 @@
-//! Writes the schemas of the kinds we serve: k8s-openapi's types and texts, joined with our own table of list rules.
-//!
-//! The output is one JSON object from definition name to `OpenAPI` v3 schema. The program then carries data instead of 100,000 lines
-//! of code that would build the same data.
+//! The schemas of the kinds, as k8s-openapi's types describe themselves.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::fs;
-use std::path::PathBuf;
 
 use k8s_openapi::Resource;
+use k8s_openapi::api::admissionregistration::v1 as admissionregistration;
+use k8s_openapi::api::apps::v1 as apps;
+use k8s_openapi::api::authentication::v1 as authentication;
+use k8s_openapi::api::authorization::v1 as authorization;
+use k8s_openapi::api::autoscaling::v1 as autoscaling_v1;
+use k8s_openapi::api::autoscaling::v2 as autoscaling_v2;
+use k8s_openapi::api::batch::v1 as batch;
+use k8s_openapi::api::certificates::v1 as certificates;
 use k8s_openapi::api::coordination::v1 as coordination;
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::events::v1 as events;
+use k8s_openapi::api::flowcontrol::v1 as flowcontrol;
+use k8s_openapi::api::networking::v1 as networking;
+use k8s_openapi::api::node::v1 as node;
+use k8s_openapi::api::policy::v1 as policy;
+use k8s_openapi::api::rbac::v1 as rbac;
+use k8s_openapi::api::resource::v1 as resource;
+use k8s_openapi::api::scheduling::v1 as scheduling;
+use k8s_openapi::api::storage::v1 as storage;
+use k8s_openapi::api::storagemigration::v1 as storagemigration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1 as apiregistration;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 const REF: &str = "#/components/schemas/";
-const LISTS: &str = "lists.txt";
 
-fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed={LISTS}");
-    let mut builder = Builder { generator: SchemaSettings::openapi3().into_generator(), kinds: Vec::new() };
-    builder.kind::<core::Binding>();
-    builder.kind_with_list::<core::ConfigMap>();
-    builder.kind_with_list::<core::Endpoints>();
-    builder.kind_with_list::<core::Event>();
-    builder.kind_with_list::<core::Namespace>();
-    builder.kind_with_list::<core::Node>();
-    builder.kind_with_list::<core::Pod>();
-    builder.kind_with_list::<core::Secret>();
-    builder.kind_with_list::<core::Service>();
-    builder.kind_with_list::<core::ServiceAccount>();
-    builder.kind_with_list::<coordination::Lease>();
-    builder.kind_with_list::<events::Event>();
-    builder.kind::<meta::APIGroup>();
-    builder.kind::<meta::APIGroupList>();
-    builder.kind::<meta::APIResourceList>();
-    builder.kind::<meta::APIVersions>();
-    builder.kind::<meta::Status>();
-    builder.plain::<meta::DeleteOptions>();
-    builder.plain::<meta::ListMeta>();
-    let mut definitions = builder.finish();
-    apply_list_rules(&mut definitions);
-
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("definitions.json");
-    fs::write(out, serde_json::to_string(&definitions).expect("JSON of JSON")).expect("OUT_DIR is writable");
+/// A definition that is a kind.
+pub(crate) struct Kind {
+    /// Full name.
+    pub(crate) definition: String,
+    /// API group.
+    pub(crate) group: &'static str,
+    /// API version.
+    pub(crate) version: &'static str,
+    /// The kind.
+    pub(crate) name: &'static str,
+    listed: bool,
 }
 
-struct Kind {
-    definition: String,
-    group: &'static str,
-    version: &'static str,
-    name: &'static str,
-    listed: bool,
+/// Calls a method for types of one module after another.
+macro_rules! each {
+    ($builder:ident.$method:ident: $($module:ident { $($kind:ident)* })*) => {
+        $($($builder.$method::<$module::$kind>();)*)*
+    };
+}
+
+/// All definitions by name, and which of them are kinds.
+pub(crate) fn generate() -> (BTreeMap<String, Value>, Vec<Kind>) {
+    let mut builder = Builder { generator: SchemaSettings::openapi3().into_generator(), kinds: Vec::new() };
+    each!(builder.kind:
+        core { Binding }
+        autoscaling_v1 { Scale }
+        authentication { SelfSubjectReview }
+        authorization { LocalSubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview }
+        policy { Eviction }
+        meta { APIGroup APIGroupList APIResourceList APIVersions Status }
+    );
+    each!(builder.kind_with_list:
+        core {
+            ConfigMap Endpoints Event LimitRange Namespace Node PersistentVolume PersistentVolumeClaim Pod PodTemplate
+            ReplicationController ResourceQuota Secret Service ServiceAccount
+        }
+        admissionregistration {
+            MutatingAdmissionPolicy MutatingAdmissionPolicyBinding MutatingWebhookConfiguration ValidatingAdmissionPolicy
+            ValidatingAdmissionPolicyBinding ValidatingWebhookConfiguration
+        }
+        apiregistration { APIService }
+        apps { ControllerRevision DaemonSet Deployment ReplicaSet StatefulSet }
+        autoscaling_v1 { HorizontalPodAutoscaler }
+        autoscaling_v2 { HorizontalPodAutoscaler }
+        batch { CronJob Job }
+        certificates { CertificateSigningRequest ClusterTrustBundle PodCertificateRequest }
+        coordination { Lease }
+        discovery { EndpointSlice }
+        events { Event }
+        flowcontrol { FlowSchema PriorityLevelConfiguration }
+        networking { IPAddress Ingress IngressClass NetworkPolicy ServiceCIDR }
+        node { RuntimeClass }
+        policy { PodDisruptionBudget }
+        rbac { ClusterRole ClusterRoleBinding Role RoleBinding }
+        resource { DeviceClass DeviceTaintRule ResourceClaim ResourceClaimTemplate ResourceSlice }
+        scheduling { PriorityClass }
+        storage { CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment VolumeAttributesClass }
+        storagemigration { StorageVersionMigration }
+    );
+    each!(builder.plain: meta { DeleteOptions ListMeta });
+    let definitions = builder.take_definitions();
+    (definitions, builder.kinds)
 }
 
 struct Builder {
@@ -87,7 +125,7 @@ impl Builder {
         });
     }
 
-    fn finish(mut self) -> BTreeMap<String, Value> {
+    fn take_definitions(&mut self) -> BTreeMap<String, Value> {
         let mut definitions: BTreeMap<String, Value> = self.generator.take_definitions(true).into_iter().collect();
         for kind in &self.kinds {
             let definition = definitions.get_mut(&kind.definition).expect("just generated");
@@ -137,50 +175,4 @@ fn list_definition(kind: &Kind) -> Value {
         },
         "x-kubernetes-group-version-kind": [{ "group": kind.group, "version": kind.version, "kind": format!("{name}List") }],
     })
-}
-
-/// Joins the table into the schemas, and fails the build when the two do not cover each other.
-fn apply_list_rules(definitions: &mut BTreeMap<String, Value>) {
-    let text = fs::read_to_string(LISTS).expect("lists.txt is beside build.rs");
-    let mut rules: BTreeMap<(String, String), [String; 4]> = BTreeMap::new();
-    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let words: Vec<&str> = line.split(' ').collect();
-        let [definition, field, strategy, key, list_type, map_keys] = words.as_slice() else {
-            panic!("{LISTS}: not six columns: {line}");
-        };
-        let cells = [strategy, key, list_type, map_keys].map(|cell| (*cell).to_owned());
-        let old = rules.insert((format!("io.k8s.{definition}"), (*field).to_owned()), cells);
-        assert!(old.is_none(), "{LISTS}: twice: {line}");
-    }
-    for (name, definition) in definitions.iter_mut() {
-        let Some(properties) = definition.get_mut("properties").and_then(Value::as_object_mut) else { continue };
-        if properties.contains_key("items") && name.ends_with("List") {
-            continue;
-        }
-        for (field, schema) in properties.iter_mut() {
-            if schema.get("type").and_then(Value::as_str) != Some("array") {
-                continue;
-            }
-            let rule = rules
-                .remove(&(name.clone(), field.clone()))
-                .unwrap_or_else(|| panic!("{LISTS}: no row for {name} {field}"));
-            annotate(schema.as_object_mut().expect("a schema is an object"), &rule);
-        }
-    }
-    assert!(rules.is_empty(), "{LISTS}: rows for no field: {:?}", rules.keys());
-}
-
-fn annotate(schema: &mut Map<String, Value>, [strategy, key, list_type, map_keys]: &[String; 4]) {
-    for (name, cell) in [
-        ("x-kubernetes-patch-strategy", strategy),
-        ("x-kubernetes-patch-merge-key", key),
-        ("x-kubernetes-list-type", list_type),
-    ] {
-        if cell != "-" {
-            schema.insert(name.into(), cell.clone().into());
-        }
-    }
-    if map_keys != "-" {
-        schema.insert("x-kubernetes-list-map-keys".into(), map_keys.split(',').collect());
-    }
 }

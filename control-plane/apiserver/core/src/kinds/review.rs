@@ -1,0 +1,201 @@
+//! Questions about users: who one is, and what one may do.
+
+use serde_json::{Map, Value, json};
+
+use super::tree::{at, has, member, text, texts};
+use crate::authorize::{User, is_master};
+use crate::field::{Errors, Path};
+use crate::object::Object;
+use crate::resource::Resource;
+use crate::status::Status;
+use crate::strategy::Strategy;
+
+/// The strategy: none, because nothing is stored.
+#[derive(Debug)]
+pub(super) struct Review;
+
+impl Strategy for Review {
+    fn cells(&self, object: &Object, _: jiff::Timestamp) -> Vec<Value> {
+        vec![object.name().unwrap_or_default().into()]
+    }
+}
+
+/// The answer to a question.
+pub(crate) fn answer(
+    resource: &Resource,
+    namespace: Option<&str>,
+    mut question: Object,
+    user: &User,
+) -> Result<Object, Status> {
+    let mut errors = Errors::new();
+    validate(resource, namespace, &question, &mut errors);
+    if !errors.is_empty() {
+        return Err(Status::invalid(&resource.group, &resource.kind, question.name().unwrap_or_default(), &errors));
+    }
+    let status = match resource.kind.as_str() {
+        "SelfSubjectReview" => json!({ "userInfo": shown(user) }),
+        "SelfSubjectRulesReview" => rules(user),
+        "SelfSubjectAccessReview" => json!({ "allowed": is_master(user) }),
+        _ => json!({ "allowed": is_master(&subject(&question)) }),
+    };
+    question.set(&["status"], status);
+    Ok(question)
+}
+
+/// The user a question is about.
+fn subject(question: &Object) -> User {
+    let spec = at(question, &["spec"]);
+    User {
+        name: text(spec, "user").to_owned(),
+        groups: texts(spec, "groups").map(str::to_owned).collect(),
+        uid: text(spec, "uid").to_owned(),
+        ..User::default()
+    }
+}
+
+fn shown(user: &User) -> Value {
+    let mut info = Map::new();
+    info.insert("username".into(), user.name.clone().into());
+    if !user.uid.is_empty() {
+        info.insert("uid".into(), user.uid.clone().into());
+    }
+    if !user.groups.is_empty() {
+        info.insert("groups".into(), user.groups.clone().into());
+    }
+    if !user.extra.is_empty() {
+        info.insert("extra".into(), json!(user.extra));
+    }
+    Value::Object(info)
+}
+
+/// All that a user may do. Everything or nothing, as [`crate::authorize`] has it.
+fn rules(user: &User) -> Value {
+    let all = ["*"];
+    if is_master(user) {
+        json!({
+            "resourceRules": [{ "verbs": all, "apiGroups": all, "resources": all }],
+            "nonResourceRules": [{ "verbs": all, "nonResourceURLs": all }],
+            "incomplete": false,
+        })
+    } else {
+        json!({ "resourceRules": [], "nonResourceRules": [], "incomplete": false })
+    }
+}
+
+fn validate(resource: &Resource, namespace: Option<&str>, question: &Object, errors: &mut Errors) {
+    let (spec, path) = (at(question, &["spec"]), Path::new("spec"));
+    let kind = resource.kind.as_str();
+    if kind == "SelfSubjectReview" {
+        return;
+    }
+    if kind == "SelfSubjectRulesReview" {
+        if text(spec, "namespace").is_empty() {
+            errors.required(&path.child("namespace"), "no namespace on request");
+        }
+        return;
+    }
+    let (of_resource, of_path) = (has(spec, "resourceAttributes"), has(spec, "nonResourceAttributes"));
+    match (of_resource, of_path) {
+        (true, true) => errors.invalid(
+            &path.child("nonResourceAttributes"),
+            member(spec, "nonResourceAttributes").clone(),
+            "cannot be specified in combination with resourceAttributes",
+        ),
+        (false, false) => errors.invalid(
+            &path.child("resourceAttributes"),
+            Value::Null,
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        ),
+        (true, false) | (false, true) => {}
+    }
+    if kind != "SelfSubjectAccessReview" && text(spec, "user").is_empty() && texts(spec, "groups").next().is_none() {
+        errors.invalid(&path.child("user"), "", "at least one of user or group must be specified");
+    }
+    if kind == "LocalSubjectAccessReview" {
+        let asked = text(member(spec, "resourceAttributes"), "namespace");
+        if of_resource && Some(asked) != namespace {
+            let path = path.child("resourceAttributes").child("namespace");
+            errors.invalid(&path, asked, "must match metadata.namespace");
+        }
+        if of_path {
+            errors.invalid(
+                &path.child("nonResourceAttributes"),
+                member(spec, "nonResourceAttributes").clone(),
+                "disallowed on this kind of request",
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authorize::MASTERS;
+    use crate::kinds::testing::{object, row};
+
+    fn user(group: &str) -> User {
+        User { name: "ann".into(), groups: vec![group.into()], ..User::default() }
+    }
+
+    fn ask(group: &str, plural: &str, body: Value, user: &User) -> Result<Value, Vec<String>> {
+        let row = row(group, plural);
+        answer(&row, row.is_namespaced().then_some("n"), object(&row, body), user)
+            .map(|answered| at(&answered, &["status"]).clone())
+            .map_err(|status| {
+                status
+                    .details
+                    .expect("details")
+                    .causes
+                    .iter()
+                    .map(|cause| format!("{}: {}", cause.field, cause.message))
+                    .collect()
+            })
+    }
+
+    #[test]
+    fn one_learns_who_one_is() {
+        assert_eq!(
+            ask("authentication.k8s.io", "selfsubjectreviews", json!({}), &user("ops")),
+            Ok(json!({ "userInfo": { "username": "ann", "groups": ["ops"] } }))
+        );
+    }
+
+    #[test]
+    fn answers_are_those_of_the_authorizer() {
+        let group = "authorization.k8s.io";
+        let pods = json!({ "spec": { "resourceAttributes": { "verb": "get", "resource": "pods" } } });
+        assert_eq!(
+            ask(group, "selfsubjectaccessreviews", pods.clone(), &user(MASTERS)),
+            Ok(json!({ "allowed": true }))
+        );
+        assert_eq!(ask(group, "selfsubjectaccessreviews", pods, &user("ops")), Ok(json!({ "allowed": false })));
+        let other = |groups: Value| json!({ "spec": { "user": "bob", "groups": groups, "nonResourceAttributes": { "path": "/x" } } });
+        assert_eq!(
+            ask(group, "subjectaccessreviews", other(json!([MASTERS])), &user("ops")),
+            Ok(json!({ "allowed": true }))
+        );
+        assert_eq!(
+            ask(group, "subjectaccessreviews", other(json!([])), &user(MASTERS)),
+            Ok(json!({ "allowed": false }))
+        );
+        let rules = ask(group, "selfsubjectrulesreviews", json!({ "spec": { "namespace": "n" } }), &user("ops"));
+        assert_eq!(rules, Ok(json!({ "resourceRules": [], "nonResourceRules": [], "incomplete": false })));
+    }
+
+    #[test]
+    fn questions_must_make_sense() {
+        let group = "authorization.k8s.io";
+        assert_eq!(
+            ask(group, "subjectaccessreviews", json!({ "spec": {} }), &user(MASTERS)),
+            Err(vec![
+                "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified".into(),
+                "spec.user: Invalid value: \"\": at least one of user or group must be specified".into(),
+            ])
+        );
+        let elsewhere = json!({ "spec": { "user": "bob", "resourceAttributes": { "namespace": "m" } } });
+        assert_eq!(
+            ask(group, "localsubjectaccessreviews", elsewhere, &user(MASTERS)),
+            Err(vec!["spec.resourceAttributes.namespace: Invalid value: \"m\": must match metadata.namespace".into()])
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! POST of an Eviction: deletes a pod if its disruption budget allows it.
+
+use std::sync::Arc;
+
+use apiserver_core::decode::decode_object;
+use apiserver_core::engine::prepare_update;
+use apiserver_core::eviction::{self, Verdict};
+use apiserver_core::options::{DeleteOptions, Write, WriteOptions};
+use apiserver_core::{Object, Status};
+use http::StatusCode;
+use serde_json::json;
+
+use super::remove;
+use crate::app::App;
+use crate::call::Call;
+use crate::http::negotiate::{Negotiated, Transform};
+use crate::http::respond::{self, Answer};
+use crate::writes::Writer;
+
+/// Evicts the pod the path names.
+pub(super) async fn evict(app: &Arc<App>, call: &Call) -> Result<Answer, Status> {
+    let options = WriteOptions::parse(Write::Create, &call.query)?;
+    let (format, body) = call.text(call.definition()).await?;
+    let decoded = decode_object(&call.row, call.subresource(), format, &body, options.field_validation)?;
+    call.warn(decoded.warnings);
+    let eviction = decoded.object;
+    let pod = call.target.name.as_str();
+    if eviction.name().is_some_and(|name| name != pod) {
+        return Err(Status::bad_request("name in URL does not match name in Eviction object"));
+    }
+    let wishes = eviction.at(&["deleteOptions"]).map(ToString::to_string).unwrap_or_default();
+    let mut wishes = DeleteOptions::parse(wishes.as_bytes(), &[])?;
+    wishes.dry_run |= options.dry_run;
+
+    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: wishes.dry_run };
+    let current = writer.live(&call.key(), "get").await?.ok_or_else(|| Status::not_found(&call.row, pod))?;
+    match eviction::judge(&current.object, &budgets(app, call))? {
+        Verdict::Free => {}
+        Verdict::FreeAsItIs => wishes.precondition_resource_version = Some(current.revision.to_string()),
+        Verdict::Ask(budget) => spend(app, call, &budget, pod, wishes.dry_run).await?,
+    }
+    remove::remove(app, call, &call.key(), pod, &wishes).await?;
+    let form = Negotiated { transform: Transform::None, ..call.form };
+    let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
+    Ok(respond::value(StatusCode::CREATED, &status, form))
+}
+
+/// The budgets of the namespace. The cache's word will do: the budget that is spent from is read anew.
+fn budgets(app: &App, call: &Call) -> Vec<Object> {
+    let Some(row) = app.registry.lookup("policy", "v1", "poddisruptionbudgets") else { return Vec::new() };
+    let prefix = row.key_prefix(call.namespace());
+    let Some(cache) = app.cache(row) else { return Vec::new() };
+    cache.snapshot().range(&prefix, &prefix).filter_map(|cached| cached.tree().ok()).collect()
+}
+
+/// Takes one disruption from a budget.
+async fn spend(app: &Arc<App>, call: &Call, budget: &str, pod: &str, dry_run: bool) -> Result<(), Status> {
+    let Some(row) = app.registry.lookup("policy", "v1", "poddisruptionbudgets") else { return Ok(()) };
+    let writer = Writer { app, row, user: &call.user, dry_run };
+    writer
+        .change(
+            &row.key(call.namespace(), budget),
+            || Status::not_found(row, budget),
+            |old, context| {
+                let spent = eviction::spend(row, old, pod, context)?;
+                prepare_update(row, Some("status"), old, spent, context)
+            },
+        )
+        .await
+        .map(|_| ())
+}

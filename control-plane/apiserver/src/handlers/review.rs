@@ -1,0 +1,22 @@
+//! POST of a question: who am I, may somebody do something.
+
+use apiserver_core::Status;
+use apiserver_core::decode::decode_object;
+use apiserver_core::engine;
+use apiserver_core::options::{Write, WriteOptions};
+use http::StatusCode;
+
+use crate::call::Call;
+use crate::http::negotiate::{Negotiated, Transform};
+use crate::http::respond::{self, Answer};
+
+/// Answers with the question and its answer. Nothing is stored.
+pub(super) async fn answer(call: &Call) -> Result<Answer, Status> {
+    let options = WriteOptions::parse(Write::Create, &call.query)?;
+    let (format, body) = call.text(call.definition()).await?;
+    let decoded = decode_object(&call.row, None, format, &body, options.field_validation)?;
+    call.warn(decoded.warnings);
+    let answered = engine::answer(&call.row, call.namespace(), decoded.object, &call.user)?;
+    let form = Negotiated { transform: Transform::None, ..call.form };
+    Ok(respond::json(StatusCode::CREATED, answered.to_bytes().into(), form))
+}
