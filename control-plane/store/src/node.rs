@@ -7,6 +7,7 @@ mod integrity;
 mod leases;
 pub mod members;
 mod reads;
+mod replication;
 mod roll_call;
 mod space;
 mod standing;

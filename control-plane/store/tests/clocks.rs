@@ -31,7 +31,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn the_clock_on_the_wall_is_asked_in_few_places() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs the test"));
     let mut files = Vec::new();
     for folder in ["src", "core/src"] {
         sources(&root.join(folder), &mut files);
@@ -41,7 +41,7 @@ fn the_clock_on_the_wall_is_asked_in_few_places() {
         let text = fs::read_to_string(&path).expect("a source");
         let words = ["SystemTime::now", "Timestamp::now", "Zoned::now", "OffsetDateTime::now", "ClockId::Realtime"];
         if words.iter().any(|word| text.contains(word)) {
-            asking.insert(path.strip_prefix(root).expect("below the root").display().to_string());
+            asking.insert(path.strip_prefix(&root).expect("below the root").display().to_string());
         }
     }
     assert_eq!(asking, MAY_ASK.map(str::to_owned).into());

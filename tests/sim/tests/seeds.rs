@@ -28,3 +28,9 @@ fn five_members() {
 fn a_deposed_leader_ends_no_lease() {
     assert_no_violation(1, Some(5), 20);
 }
+
+/// After a change of members, a leader went on to offer a follower entries that were purged, and never the state.
+#[test]
+fn no_follower_waits_for_purged_entries() {
+    assert_no_violation(2013, Some(5), 30);
+}

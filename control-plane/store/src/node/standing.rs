@@ -131,6 +131,7 @@ impl Node {
         }
         tokio::spawn(Arc::clone(self).watch_space(room));
         tokio::spawn(Arc::clone(self).watch_disk());
+        tokio::spawn(Arc::clone(self).watch_replication());
         tokio::spawn(Arc::clone(self).call_the_roll());
         tokio::spawn(Arc::clone(self).compare_states());
         tokio::spawn(Arc::clone(self).scrub());

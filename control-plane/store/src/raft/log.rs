@@ -5,6 +5,7 @@
 //! becomes durable before something earlier.
 
 mod extent;
+mod missing;
 mod tail;
 mod writer;
 
@@ -34,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::peers::BATCH_BYTES;
 use crate::poison::Poison;
 use extent::Extent;
+use missing::Missing;
 use tail::Tail;
 use writer::Job;
 
@@ -64,6 +66,7 @@ struct Shared {
     host: Arc<dyn Host>,
     /// Since when the disk has a write to do.
     writing: Mutex<Option<Instant>>,
+    missing: Missing,
     /// Behind the database: it is closed first.
     _open: Open,
 }
@@ -180,8 +183,8 @@ impl Log {
         let families = families.map(|(name, size)| ColumnFamilyDescriptor::new(name, family_options(&options, size)));
         let db = DB::open_cf_descriptors(&options, folder, families).map_err(io::Error::other)?;
         let memory = Memory::default();
-        let (memory, writing) = (Mutex::new(memory), Mutex::default());
-        let shared = Shared { db, memory, poison, metrics, host, writing, _open: Open::new() };
+        let (memory, writing, missing) = (Mutex::new(memory), Mutex::default(), Missing::default());
+        let shared = Shared { db, memory, poison, metrics, host, writing, missing, _open: Open::new() };
         let vote = shared.meta(VOTE)?.map(|bytes| codec::decode_vote(&bytes)).transpose()?;
         let purged = shared.meta(PURGED)?.map(|bytes| codec::decode_log_id(&bytes)).transpose()?;
         let last = {
@@ -239,6 +242,11 @@ impl Log {
     /// How long the write that is under way has taken so far.
     pub fn stalled_for(&self) -> Duration {
         self.shared.writing().map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// For how long replication has asked for entries that are purged.
+    pub fn purged_wanted_for(&self) -> Duration {
+        self.shared.missing.wanted_for()
     }
 
     /// Whether entries were removed from the front of the log.
@@ -322,7 +330,11 @@ impl RaftLogReader<Types> for Log {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        self.read(&(start..end), BATCH_BYTES)
+        let entries = self.read(&(start..end), BATCH_BYTES)?;
+        if entries.is_empty() && start < end {
+            self.shared.missing.note();
+        }
+        Ok(entries)
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
