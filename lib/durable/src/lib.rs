@@ -33,8 +33,8 @@ pub fn folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         // Whoever made it may have been killed before it flushed the name.
         return match File::open(parent).and_then(|parent| parent.sync_all()) {
-            // Others made it: we may not even look at where it lies.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            // Others made it, where we may not look, or where nothing is ever written: a read-only root flushes no folder.
+            Err(error) if flushes_nothing(&error) => Ok(()),
             flushed => flushed,
         };
     }
@@ -48,6 +48,11 @@ pub fn folder(path: &Path) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
+fn flushes_nothing(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), InvalidInput | PermissionDenied | ReadOnlyFilesystem)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +60,9 @@ mod tests {
 
     #[test]
     fn makes_folders_in_folders() {
+        // A file system that cannot flush a folder says so.
+        assert_eq!(File::open("/proc").unwrap().sync_all().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        folder(Path::new("/proc/self")).unwrap();
         let top = std::env::temp_dir().join(format!("durable-folders-{}", std::process::id()));
         folder(&top.join("a/b")).unwrap();
         folder(&top.join("a/b")).unwrap();
