@@ -101,6 +101,11 @@ impl Cache {
         self.revision() >= self.written.load(Ordering::Acquire)
     }
 
+    /// Waits until it has, at most [`FRESHNESS_WAIT`].
+    pub(crate) async fn reach_own_writes(&self) -> Result<(), Behind> {
+        self.reach(self.written.load(Ordering::Acquire)).await
+    }
+
     /// Waits until everything up to `revision` has been seen, at most [`FRESHNESS_WAIT`].
     pub(crate) async fn reach(&self, revision: i64) -> Result<(), Behind> {
         if self.revision() >= revision {

@@ -34,7 +34,7 @@ pub(super) async fn evict(app: &Arc<App>, call: &Call) -> Result<Answer, Status>
 
     let writer = Writer { app, row: &call.row, user: &call.user, dry_run: wishes.dry_run };
     let current = writer.live(&call.key(), "get").await?.ok_or_else(|| Status::not_found(&call.row, pod))?;
-    match eviction::judge(&current.object, &budgets(app, call))? {
+    match eviction::judge(&current.object, &budgets(app, call).await?)? {
         Verdict::Free => {}
         Verdict::FreeAsItIs => wishes.precondition_resource_version = Some(current.revision.to_string()),
         Verdict::Ask(budget) => spend(app, call, &budget, pod, wishes.dry_run).await?,
@@ -45,12 +45,17 @@ pub(super) async fn evict(app: &Arc<App>, call: &Call) -> Result<Answer, Status>
     Ok(respond::value(StatusCode::CREATED, &status, form))
 }
 
-/// The budgets of the namespace. The cache's word will do: the budget that is spent from is read anew.
-fn budgets(app: &App, call: &Call) -> Vec<Object> {
-    let Some(row) = app.registry.lookup("policy", "v1", "poddisruptionbudgets") else { return Vec::new() };
+/// The budgets of the namespace, those that were just made here among them. Beyond that the cache's word will do: the budget
+/// that is spent from is read anew.
+async fn budgets(app: &App, call: &Call) -> Result<Vec<Object>, Status> {
+    let Some(row) = app.registry.lookup("policy", "v1", "poddisruptionbudgets") else { return Ok(Vec::new()) };
+    let Some(cache) = app.cache(row) else { return Ok(Vec::new()) };
+    let behind = |_| Status::timeout("the disruption budgets are not known yet", 1);
+    cache.reach_own_writes().await.map_err(behind)?;
     let prefix = row.key_prefix(call.namespace());
-    let Some(cache) = app.cache(row) else { return Vec::new() };
-    cache.snapshot().range(&prefix, &prefix).filter_map(|cached| cached.tree().ok()).collect()
+    // A budget nobody can read may be one that forbids it.
+    let budgets = cache.snapshot().range(&prefix, &prefix).map(|cached| cached.tree()).collect::<Result<_, _>>();
+    budgets.map_err(Status::internal)
 }
 
 /// Takes one disruption from a budget.

@@ -345,10 +345,10 @@ impl Watcher {
 
 /// An object's JSON in another form.
 fn formed(row: &Resource, form: Form, with_columns: bool, json: Bytes) -> Bytes {
-    let json = match served(row, json.clone()) {
-        Ok(served) => served,
-        Err(_) => json,
-    };
+    let json = served(row, json.clone()).unwrap_or_else(|error| {
+        tracing::error!(resource = %row.plural, %error, "a stored object cannot be shown as it is served");
+        json
+    });
     let value = match (form, Object::from_stored(&json)) {
         (Form::Whole, _) | (_, Err(_)) => return json,
         (Form::Metadata { beta }, Ok(object)) => in_version(apiserver_core::table::partial_object(&object), beta),
