@@ -26,6 +26,7 @@ on_every_store!(
     what_cannot_be_made_or_read_is_refused,
     yaml_and_indentation_are_for_people,
     protobuf_is_compressed_too,
+    kubectl_reads_it,
 );
 
 const WITH_TYPES: &str = "application/vnd.kubernetes.protobuf,application/json";
@@ -86,6 +87,8 @@ async fn every_kind_survives_protobuf_there_and_back(cluster: Cluster) {
         let made = admin.post(&path, &object).await;
         assert_eq!(made.code, 201, "{kind}: {}", made.text());
         let one = format!("{path}/one");
+        // An update may default what a creation did not; another one changes nothing more.
+        let made = admin.put(&one, &made.json()).await;
         let answer = admin.get_as(&one, WITH_TYPES).await;
         assert_eq!((answer.code, answer.header("content-type")), (200, MEDIA_TYPE), "{kind}");
         let (version_of, kind_of, _) = open(&answer.body);
@@ -299,12 +302,10 @@ async fn discovery_and_schemas_come_in_protobuf(cluster: Cluster) {
 async fn what_cannot_be_made_or_read_is_refused(cluster: Cluster) {
     let admin = cluster.admin();
     let objects = "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf";
-    let streams = "only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
     for (path, accept, message) in [
         (CONFIG_MAPS, "application/cbor", objects),
         (CONFIG_MAPS, "text/plain", objects),
         (CONFIG_MAPS, "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1", objects),
-        (&format!("{CONFIG_MAPS}?watch=1"), "application/yaml", streams),
         ("/apis", "application/cbor", objects),
     ] {
         let answer = admin.get_as(path, accept).await;
@@ -312,6 +313,11 @@ async fn what_cannot_be_made_or_read_is_refused(cluster: Cluster) {
         assert_eq!((answer.code, status["reason"].as_str()), (406, Some("NotAcceptable")), "{accept}");
         assert_eq!(status["message"], message, "{accept}");
     }
+    // The failure itself has a form in YAML.
+    let streamed = admin.get_as(&format!("{CONFIG_MAPS}?watch=1"), "application/yaml").await;
+    assert_eq!((streamed.code, streamed.header("content-type")), (406, "application/yaml"));
+    let streams = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+    assert!(streamed.text().contains(streams), "{}", streamed.text());
     let accept =
         "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1,application/json;as=Table;g=meta.k8s.io;v=v1";
     assert_eq!(admin.get_as(CONFIG_MAPS, accept).await.json()["kind"], "Table");
@@ -371,4 +377,18 @@ async fn protobuf_is_compressed_too(cluster: Cluster) {
     assert_eq!(small.header("content-encoding"), "");
     let watch = admin.send("GET", &format!("{CONFIG_MAPS}?watch=1&timeoutSeconds=1"), &headers, "").await;
     assert_eq!((watch.header("content-encoding"), frames(&watch.body).len() >= 40), ("", true));
+}
+
+async fn kubectl_reads_it(cluster: Cluster) {
+    let settings = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "settings", "labels": { "a": "b" } },
+        "data": { "color": "red" },
+    });
+    cluster.admin().post(CONFIG_MAPS, &settings).await;
+    // Its typed client, which is upstream's own decoder.
+    let output = cluster.kubectl_with(&["describe", "configmap", "settings", "-v=8"], "").await;
+    let (shown, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{log}");
+    assert!(log.contains("Content-Type: application/vnd.kubernetes.protobuf"), "{log}");
+    assert!(shown.contains("Labels:       a=b\n") && shown.contains("color:\n----\nred\n"), "{shown}");
 }

@@ -100,8 +100,8 @@ pub(crate) struct CacheEvent {
     pub(crate) previous: Option<Arc<CachedObject>>,
     /// All objects after it, for some events: from there the state after any other is a few steps away.
     pub(super) checkpoint: Option<Snapshot>,
-    /// Frames made so far. A handful at most: three types in the forms in use.
-    frames: Mutex<Vec<(EventType, Style, Bytes)>>,
+    /// Frames made so far, a handful at most: three types in the styles in use. None once the event is not new any more.
+    frames: Mutex<Option<Vec<(EventType, Style, Bytes)>>>,
 }
 
 impl CacheEvent {
@@ -111,7 +111,7 @@ impl CacheEvent {
         previous: Option<Arc<CachedObject>>,
         checkpoint: Option<Snapshot>,
     ) -> Self {
-        Self { revision, object, previous, checkpoint, frames: Mutex::new(Vec::new()) }
+        Self { revision, object, previous, checkpoint, frames: Mutex::new(Some(Vec::new())) }
     }
 
     /// Brings the objects before the event to those after it.
@@ -151,15 +151,23 @@ impl CacheEvent {
         }
     }
 
-    /// The frame of this type and style; `make` writes the object in the style, once for all watchers.
+    /// The frame of this type and style; `make` writes the object in the style, once for all watchers that keep up.
     pub(crate) fn frame(&self, kind: EventType, style: Style, make: impl FnOnce(&Shown<'_>) -> Bytes) -> Bytes {
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, _, bytes)) = frames.iter().find(|(one, other, _)| *one == kind && *other == style) {
+        let made = frames.iter().flatten().find(|(one, other, _)| *one == kind && *other == style);
+        if let Some((_, _, bytes)) = made {
             return bytes.clone();
         }
         let bytes = frame(kind, style.wire, &make(&self.shown(kind)));
-        frames.push((kind, style, bytes.clone()));
+        if let Some(frames) = frames.as_mut() {
+            frames.push((kind, style, bytes.clone()));
+        }
         bytes
+    }
+
+    /// Lets go of the frames: whoever comes this late makes its own.
+    pub(super) fn forget_frames(&self) {
+        *self.frames.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(super) fn size(&self) -> usize {
@@ -219,5 +227,8 @@ mod tests {
         let first = event.frame(EventType::Added, STYLE, |shown| shown.json.clone());
         let second = event.frame(EventType::Added, STYLE, |_| panic!("made twice"));
         assert_eq!(first.as_ptr(), second.as_ptr());
+        event.forget_frames();
+        assert_eq!(event.frame(EventType::Added, STYLE, |shown| shown.json.clone()), first);
+        assert!(event.frame(EventType::Added, STYLE, |_| Bytes::from_static(b"anew")).ends_with(b"anew}\n"));
     }
 }
