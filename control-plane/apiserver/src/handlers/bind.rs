@@ -11,7 +11,6 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::call::Call;
-use crate::http::negotiate::{Negotiated, Transform};
 use crate::http::respond::{self, Answer};
 use crate::writes::Writer;
 
@@ -40,7 +39,6 @@ pub(super) async fn bind(app: &Arc<App>, call: &Call) -> Result<Answer, Status> 
         )
         .await?;
     call.warn(written.warnings);
-    let form = Negotiated { transform: Transform::None, ..call.form };
     let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
-    Ok(respond::value(StatusCode::CREATED, &status, form))
+    Ok(respond::status(StatusCode::CREATED, &status, call.form))
 }
