@@ -211,15 +211,21 @@ async fn sets_follow_their_load(cluster: Cluster) {
     run(&["create", "deployment", "web", "--image=example.test/web:1"]).await;
     let said = run(&["autoscale", "deployment", "web", "--min=2", "--max=5", "--cpu-percent=60"]).await;
     assert!(said.ends_with("horizontalpodautoscaler.autoscaling/web autoscaled\n"), "{said}");
-    for resource in ["hpa", "hpa.v1.autoscaling", "hpa.v2.autoscaling"] {
+    for resource in ["hpa", "horizontalpodautoscalers.v1.autoscaling", "horizontalpodautoscalers.v2.autoscaling"] {
         let shown = run(&["get", resource]).await;
         let rows: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows[0], ["NAME", "REFERENCE", "TARGETS", "MINPODS", "MAXPODS", "REPLICAS", "AGE"], "{resource}");
         assert_eq!(rows[1][..2], ["web", "Deployment/web"], "{resource}");
         assert!(rows[1].ends_with(&["2", "5", "0", rows[1].last().unwrap()]), "{resource}: {shown}");
     }
-    let percent =
-        run(&["get", "hpa.v1.autoscaling", "web", "-o", "jsonpath={.spec.targetCPUUtilizationPercentage}"]).await;
+    let percent = run(&[
+        "get",
+        "horizontalpodautoscalers.v1.autoscaling",
+        "web",
+        "-o",
+        "jsonpath={.spec.targetCPUUtilizationPercentage}",
+    ])
+    .await;
     assert_eq!(percent, "60");
     let text = run(&["explain", "hpa.spec.targetCPUUtilizationPercentage", "--api-version=autoscaling/v1"]).await;
     assert!(text.contains("FIELD: targetCPUUtilizationPercentage <integer>"), "{text}");

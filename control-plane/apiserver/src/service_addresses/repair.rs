@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{ADDRESSES, GROUP, MANAGER, NODE_PORTS, record, reference};
 use crate::app::App;
-use crate::cache::Cache;
+use crate::cache::{Cache, Cursor};
 use crate::store_client::{Change, Put, StoreError};
 
 /// How often the two are compared. What is wrong does no harm in between: it only makes an address or port unusable.
@@ -31,19 +31,28 @@ pub(crate) async fn run(app: Arc<App>) {
     let (Some(services), Some(addresses)) = (cache("", "services"), cache(GROUP, "ipaddresses")) else { return };
     services.ready().await;
     addresses.ready().await;
-    let mut seen = (0, 0);
+    let mut compared: Option<[Cursor; 2]> = None;
     loop {
-        let now = (services.revision(), addresses.revision());
-        if now != seen {
+        let caches = [&services, &addresses];
+        let same = compared
+            .as_mut()
+            .is_some_and(|cursors| caches.into_iter().zip(cursors).all(|(cache, at)| is_still(cache, at)));
+        if !same {
+            let cursors = caches.map(|cache| cache.snapshot_and_cursor().1);
             match round(&app, &services, &addresses).await {
-                Ok(complete) => seen = if complete { now } else { (0, 0) },
+                Ok(complete) => compared = complete.then_some(cursors),
                 Err(error) => {
-                    tracing::info!(error = %chain::Chain(&error), "addresses and ports could not be compared")
+                    tracing::info!(error = %chain::Chain(&error), "addresses and ports could not be compared");
                 }
             }
         }
         tokio::time::sleep(INTERVAL).await;
     }
+}
+
+/// Whether nothing happened in a cache since a position.
+fn is_still(cache: &Cache, at: &mut Cursor) -> bool {
+    cache.events(at, 1).is_ok_and(|batch| batch.events.is_empty())
 }
 
 /// Compares once. Returns whether nothing is left to look at later.

@@ -15,6 +15,7 @@ use crate::strategy::{Part, Replacing, Shape, Strategy};
 use crate::{table, time};
 
 const SHORTEST_SECONDS: i64 = 3600;
+const DEFAULT_SECONDS: i64 = 24 * 3600;
 const LONGEST_SECONDS: i64 = 91 * 24 * 3600;
 /// Signers of the system itself issue for a day.
 const SYSTEM_LONGEST_SECONDS: i64 = 24 * 3600;
@@ -33,6 +34,10 @@ pub(in crate::kinds) struct PodCertificateRequest;
 impl Strategy for PodCertificateRequest {
     fn shape(&self) -> Shape {
         Shape::Uncounted
+    }
+
+    fn default(&self, object: &mut Object) {
+        tree::or_set(object.section("spec"), "maxExpirationSeconds", DEFAULT_SECONDS);
     }
 
     fn prepare_update(&self, new: &mut Object, replacing: Replacing<'_>, context: &Context<'_>) -> Result<(), Status> {
