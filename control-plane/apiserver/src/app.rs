@@ -66,7 +66,7 @@ impl App {
         }
         Self {
             event_leases: LeasePool::new(options.event_ttl),
-            addresses: ServiceAddresses::new(options.service_range, options.node_ports),
+            addresses: ServiceAddresses::new(options.service_ranges.clone(), options.node_ports),
             documents: Documents::new(registry.clone(), options.advertise, options.listen.port()),
             phase: watch::Sender::new(Phase::Serving),
             switched: TaskTracker::new(),

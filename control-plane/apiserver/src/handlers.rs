@@ -1,6 +1,7 @@
 //! What is done for a request on a resource, by verb and subresource.
 
 mod bind;
+mod components;
 mod evict;
 mod list;
 pub(crate) mod paths;
@@ -46,12 +47,18 @@ pub(crate) async fn serve(app: &Arc<App>, call: &Call, verb: Verb) -> Result<Ans
             Some(_) => {}
         },
     }
+    if !row.stored && matches!(verb, Verb::Get | Verb::List) {
+        return components::serve(app, call).await;
+    }
     match (verb, call.subresource()) {
         (Verb::Get, _) => read::get(app, call).await,
         (Verb::List, _) => list::list(app, call).await,
         (Verb::Watch, _) => watch::watch(app, call).await,
         (Verb::Create, Some("binding")) => bind::bind(app, call).await,
         (Verb::Create, Some("eviction")) => evict::evict(app, call).await,
+        (Verb::Create, None) if collection && !across && row.plural == "bindings" => {
+            bind::bind_by_name(app, call).await
+        }
         (Verb::Create, None) if collection && !row.stored => review::answer(call).await,
         (Verb::Create, None) if collection && !across => write::create(app, call).await,
         (Verb::Create, _) => Err(Status::method_not_allowed()),

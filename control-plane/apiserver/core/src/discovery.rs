@@ -190,6 +190,8 @@ mod tests {
         assert_eq!(
             names,
             [
+                "bindings",
+                "componentstatuses",
                 "configmaps",
                 "endpoints",
                 "events",
