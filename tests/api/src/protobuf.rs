@@ -106,7 +106,43 @@ pub fn through_their_types(body: &[u8]) -> Vec<u8> {
         ("storage.k8s.io/v1", "StorageClass") => again::<api::storage::v1::StorageClass>(raw),
         ("storage.k8s.io/v1", "VolumeAttachment") => again::<api::storage::v1::VolumeAttachment>(raw),
         ("storage.k8s.io/v1", "VolumeAttributesClass") => again::<api::storage::v1::VolumeAttributesClass>(raw),
-        _ => raw.to_vec(),
+        ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration") => {
+            again::<api::admissionregistration::v1::MutatingWebhookConfiguration>(raw)
+        }
+        ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy") => {
+            again::<api::admissionregistration::v1::ValidatingAdmissionPolicy>(raw)
+        }
+        ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding") => {
+            again::<api::admissionregistration::v1::ValidatingAdmissionPolicyBinding>(raw)
+        }
+        ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration") => {
+            again::<api::admissionregistration::v1::ValidatingWebhookConfiguration>(raw)
+        }
+        ("apiregistration.k8s.io/v1", "APIService") => {
+            again::<k8s_pb::kube_aggregator::pkg::apis::apiregistration::v1::APIService>(raw)
+        }
+        ("certificates.k8s.io/v1", "CertificateSigningRequest") => {
+            again::<api::certificates::v1::CertificateSigningRequest>(raw)
+        }
+        ("flowcontrol.apiserver.k8s.io/v1", "FlowSchema") => again::<api::flowcontrol::v1::FlowSchema>(raw),
+        ("flowcontrol.apiserver.k8s.io/v1", "PriorityLevelConfiguration") => {
+            again::<api::flowcontrol::v1::PriorityLevelConfiguration>(raw)
+        }
+        ("networking.k8s.io/v1", "IPAddress") => again::<api::networking::v1::IPAddress>(raw),
+        ("networking.k8s.io/v1", "ServiceCIDR") => again::<api::networking::v1::ServiceCIDR>(raw),
+        ("resource.k8s.io/v1", "DeviceClass") => again::<api::resource::v1::DeviceClass>(raw),
+        ("resource.k8s.io/v1", "ResourceClaim") => again::<api::resource::v1::ResourceClaim>(raw),
+        ("resource.k8s.io/v1", "ResourceClaimTemplate") => again::<api::resource::v1::ResourceClaimTemplate>(raw),
+        ("resource.k8s.io/v1", "ResourceSlice") => again::<api::resource::v1::ResourceSlice>(raw),
+        // Those that the generated definitions are too old for.
+        (
+            "admissionregistration.k8s.io/v1"
+            | "certificates.k8s.io/v1"
+            | "resource.k8s.io/v1"
+            | "storagemigration.k8s.io/v1",
+            _,
+        ) => raw.to_vec(),
+        (version, kind) => panic!("no message is known for {kind} of {version}"),
     };
     wrap(&version, &kind, made)
 }
