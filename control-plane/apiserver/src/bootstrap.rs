@@ -181,7 +181,7 @@ async fn keep(app: &Arc<App>, row: &Arc<Resource>, labels: Value, content: &Valu
     ensure(app, Some(row), Some("default"), fresh).await?;
     let members = || content.as_object().into_iter().flatten();
     let user = writes::own_user();
-    let writer = Writer { app, row, user: &user, dry_run: false };
+    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(writes::OWN_MANAGER) };
     writer
         .change(
             &row.key(Some("default"), "kubernetes"),

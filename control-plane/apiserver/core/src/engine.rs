@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::apply;
 use crate::authorize::User;
 use crate::field::{Errors, Path};
 use crate::kinds::service::ClusterIps;
@@ -9,6 +10,7 @@ use crate::metadata;
 use crate::object::Object;
 use crate::options::{DeleteOptions, Propagation};
 use crate::resource::Resource;
+use crate::scale;
 use crate::status::Status;
 use crate::strategy::{Part, Replacing};
 use crate::time;
@@ -34,6 +36,8 @@ pub struct Context<'a> {
     pub user: &'a User,
     /// Addresses and ports that Services hold. Must be given for writes to `services`.
     pub addresses: Option<&'a ClusterIps>,
+    /// Who comes to own the fields that are written. `None`: the object says already who owns what.
+    pub manager: Option<&'a str>,
 }
 
 /// An object ready for the store.
@@ -84,6 +88,9 @@ pub fn prepare_create(
     metadata::strip(&mut object);
     let strategy = &resource.strategy;
     strategy.default(&mut object);
+    if let Some(manager) = context.manager {
+        apply::track(resource, None, None, &mut object, manager, context.now);
+    }
     metadata::fill_new(&mut object, context);
     strategy.prepare_create(&mut object, context)?;
     if strategy.generation_changes(&object, &object).is_some() {
@@ -130,6 +137,9 @@ pub fn prepare_update(
         new.remove(&["metadata", "namespace"]);
     }
     strategy.default(&mut new);
+    if let Some(manager) = context.manager {
+        apply::track(resource, subresource, Some(old), &mut new, manager, context.now);
+    }
     metadata::carry_over(&mut new, old);
     let replacing = Replacing { old, part: Part::of(subresource) };
     strategy.prepare_update(&mut new, replacing, context)?;
@@ -155,11 +165,29 @@ pub fn prepare_update(
         && !strategy.holds_back(&new);
     Ok(if deletable {
         Updated::Remove(Prepared { object: new, warnings })
-    } else if new == before {
+    } else if new == before || apply::differ_in_times_only(&new, &before) {
         Updated::Unchanged(Prepared { object: old.clone(), warnings })
     } else {
         Updated::Store(Prepared { object: new, warnings })
     })
+}
+
+/// Prepares an update of the set `old` through its `scale` subresource. Owners of fields are those of the Scale's.
+///
+/// # Errors
+///
+/// As [`prepare_update`], about the Scale.
+pub fn prepare_scale(
+    resource: &Resource,
+    old: &Object,
+    mut scale: Object,
+    context: &Context<'_>,
+) -> Result<Updated, Status> {
+    if let Some(manager) = context.manager {
+        apply::track(resource, Some("scale"), Some(&scale::owned(old)), &mut scale, manager, context.now);
+    }
+    let new = scale::apply(resource, old, &scale)?;
+    prepare_update(resource, Some("scale"), old, new, &Context { manager: None, ..*context })
 }
 
 /// Decides what a deletion of `object`, which must carry its resource version, comes to.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::apply;
 use crate::field::{Errors, Path};
 use crate::kinds;
 use crate::object::Object;
@@ -31,7 +32,14 @@ pub fn of(set: &Object) -> Object {
     scale
 }
 
-/// The set `old` with the replicas a client asks for. The Scale's version and uid count as the set's own.
+/// The same with the owners of its fields, which clients are not shown.
+pub fn owned(set: &Object) -> Object {
+    let mut scale = of(set);
+    apply::to_scale(set, &mut scale);
+    scale
+}
+
+/// The set `old` with the replicas a client asks for, and with their owners. The Scale's version and uid count as the set's own.
 ///
 /// # Errors
 ///
@@ -46,6 +54,7 @@ pub fn apply(resource: &Resource, old: &Object, scale: &Object) -> Result<Object
     }
     let mut new = old.clone();
     new.set(&["spec", "replicas"], replicas);
+    apply::to_parent(resource, scale, &mut new);
     for member in ["resourceVersion", "uid"] {
         match scale.text(&["metadata", member]) {
             Some(text) => new.set(&["metadata", member], text),

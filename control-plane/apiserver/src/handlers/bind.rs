@@ -28,7 +28,7 @@ pub(super) async fn bind(app: &Arc<App>, call: &Call) -> Result<Answer, Status> 
             "the name of the object ({name}) does not match the name on the URL ({pod})"
         )));
     }
-    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run };
+    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run, manager: None };
     let written = writer
         .change(
             &call.key(),

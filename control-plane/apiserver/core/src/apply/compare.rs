@@ -1,0 +1,152 @@
+//! What differs between two trees of one shape, as sets of fields.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value};
+
+use super::element::PathElement;
+use super::set::FieldSet;
+use super::shape::Shape;
+
+/// A struct nobody wrote anything into.
+static EMPTY: LazyLock<Value> = LazyLock::new(|| Value::Object(Map::new()));
+/// A list nobody wrote.
+static NULL: Value = Value::Null;
+
+/// What differs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Changes {
+    /// Fields that are new or have another value.
+    pub(super) taken: FieldSet,
+    /// Fields that are gone.
+    pub(super) removed: FieldSet,
+}
+
+/// What became of one value itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Same,
+    Taken,
+    Removed,
+}
+
+impl Changes {
+    fn put(&mut self, element: &PathElement, (mark, below): (Mark, Self)) {
+        self.taken.put(element, mark == Mark::Taken, below.taken);
+        self.removed.put(element, mark == Mark::Removed, below.removed);
+    }
+
+    fn mark(&mut self, element: &PathElement, mark: Mark) {
+        self.put(element, (mark, Self::default()));
+    }
+}
+
+/// Compares two objects.
+pub(super) fn compare(old: &Value, new: &Value, shape: Shape) -> Changes {
+    node(Some(old), Some(new), shape).1
+}
+
+/// Compares two values, of which one at least is there.
+fn node(old: Option<&Value>, new: Option<&Value>, shape: Shape) -> (Mark, Changes) {
+    let presence = match (old, new) {
+        (None, _) => Mark::Taken,
+        (Some(_), None) => Mark::Removed,
+        (Some(_), Some(_)) => Mark::Same,
+    };
+    let changes = match shape {
+        Shape::Leaf(_) => None,
+        Shape::Struct(_) | Shape::Map(_) => {
+            let (before, after) = (old.and_then(Value::as_object), new.and_then(Value::as_object));
+            let filled = [before, after].into_iter().flatten().any(|map| !map.is_empty());
+            filled.then(|| members(before, after, shape))
+        }
+        Shape::Set(_) | Shape::Keyed { .. } => {
+            let (before, after) = (old.and_then(Value::as_array), new.and_then(Value::as_array));
+            let filled = [before, after].into_iter().flatten().any(|list| !list.is_empty());
+            filled.then(|| items(before, after, shape))
+        }
+    };
+    match changes {
+        Some(changes) => (presence, changes),
+        // Nothing below: the value is a leaf, and its content counts.
+        None if presence == Mark::Same && old != new => (Mark::Taken, Changes::default()),
+        None => (presence, Changes::default()),
+    }
+}
+
+fn members(old: Option<&Map<String, Value>>, new: Option<&Map<String, Value>>, shape: Shape) -> Changes {
+    let mut changes = Changes::default();
+    let mut visit = |name: &str, before: Option<&Value>, after: Option<&Value>| {
+        changes.put(&PathElement::field(name), node(before, after, shape.member(name)));
+    };
+    let names = old.into_iter().flat_map(Map::keys);
+    let more = new.into_iter().flat_map(Map::keys).filter(|name| old.is_none_or(|old| !old.contains_key(*name)));
+    for name in names.chain(more) {
+        let implied = implied(shape, name);
+        visit(name, old.and_then(|map| map.get(name).or(implied)), new.and_then(|map| map.get(name).or(implied)));
+    }
+    // Parts that nobody wrote are there where their owner is, and come and go with it.
+    if let (Shape::Struct(owner), true) = (shape, old.is_none() != new.is_none()) {
+        let there = old.or(new);
+        for name in owner.fields.keys().filter(|name| there.is_none_or(|map| !map.contains_key(*name))) {
+            if let Some(implied) = implied(shape, name) {
+                visit(name, old.map(|_| implied), new.map(|_| implied));
+            }
+        }
+    }
+    changes
+}
+
+/// What a member is when nobody wrote it, where it is something.
+fn implied(shape: Shape, name: &str) -> Option<&'static Value> {
+    let Shape::Struct(owner) = shape else { return None };
+    let field = owner.fields.get(name).filter(|field| field.always)?;
+    Some(if matches!(field.schema, kinds::Schema::Struct(_)) { &*EMPTY } else { &NULL })
+}
+
+fn items(old: Option<&Vec<Value>>, new: Option<&Vec<Value>>, shape: Shape) -> Changes {
+    let (before, after) = (index(old, shape), index(new, shape));
+    let mut changes = Changes::default();
+    let more = after.keys().filter(|element| !before.contains_key(*element));
+    for element in before.keys().chain(more) {
+        let left = before.get(element).map_or(&[][..], Vec::as_slice);
+        let right = after.get(element).map_or(&[][..], Vec::as_slice);
+        let below = shape.step(element);
+        match (left, right) {
+            ([] | [_], [] | [_]) => {
+                changes.put(element, node(left.first().copied(), right.first().copied(), below));
+            }
+            // Elements that cannot be told apart are one thing, changed as a whole.
+            ([_, _, ..], [_, _, ..]) => {
+                if left != right {
+                    changes.mark(element, Mark::Taken);
+                }
+            }
+            ([_, _, ..], _) => {
+                if let Some(only) = right.first() {
+                    changes.put(element, node(None, Some(only), below));
+                }
+                changes.mark(element, Mark::Removed);
+            }
+            (_, [_, _, ..]) => {
+                if let Some(only) = left.first() {
+                    changes.put(element, node(Some(only), None, below));
+                }
+                changes.mark(element, Mark::Taken);
+            }
+        }
+    }
+    changes
+}
+
+/// The elements of a list by what tells them apart. What nothing tells apart belongs to nobody.
+fn index(list: Option<&Vec<Value>>, shape: Shape) -> BTreeMap<PathElement, Vec<&Value>> {
+    let mut index: BTreeMap<PathElement, Vec<&Value>> = BTreeMap::new();
+    for item in list.into_iter().flatten() {
+        if let Ok(element) = shape.element(item) {
+            index.entry(element).or_default().push(item);
+        }
+    }
+    index
+}
