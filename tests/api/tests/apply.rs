@@ -6,7 +6,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 use tests_api::rig::Cluster;
-use tests_api::rig::https::Answer;
+use tests_api::rig::Answer;
 use tests_api::samples::samples;
 use tests_api::{CONFIG_MAPS, config_map, on_every_store, version};
 
