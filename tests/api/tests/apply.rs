@@ -5,8 +5,8 @@ use kube::api::{Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
-use tests_api::rig::Cluster;
 use tests_api::rig::Answer;
+use tests_api::rig::Cluster;
 use tests_api::samples::samples;
 use tests_api::{CONFIG_MAPS, config_map, on_every_store, version};
 
@@ -68,7 +68,11 @@ fn owners(object: &Value) -> Vec<String> {
 /// What a manager owns.
 fn owned(object: &Value, manager: &str) -> Value {
     let entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
-    entries.into_iter().find(|entry| entry["manager"] == manager).map(|mut entry| entry["fieldsV1"].take()).unwrap_or_default()
+    entries
+        .into_iter()
+        .find(|entry| entry["manager"] == manager)
+        .map(|mut entry| entry["fieldsV1"].take())
+        .unwrap_or_default()
 }
 
 async fn every_kind_is_created_changed_and_left_by_apply(cluster: Cluster) {
@@ -107,7 +111,13 @@ async fn owners_follow_every_kind_of_write(cluster: Cluster) {
     let entry = &made["metadata"]["managedFields"][0];
     assert_eq!(
         (&entry["manager"], &entry["operation"], &entry["apiVersion"], &entry["fieldsType"], &entry["fieldsV1"]),
-        (&json!("tester"), &json!("Update"), &json!("v1"), &json!("FieldsV1"), &json!({ "f:data": { ".": {}, "f:k": {} } }))
+        (
+            &json!("tester"),
+            &json!("Update"),
+            &json!("v1"),
+            &json!("FieldsV1"),
+            &json!({ "f:data": { ".": {}, "f:k": {} } })
+        )
     );
     let one = format!("{CONFIG_MAPS}/a");
     for (media_type, manager, body) in [
@@ -183,7 +193,12 @@ async fn options_are_checked(cluster: Cluster) {
     let nameless = admin.patch(&one, APPLY, &body).await;
     assert_eq!(
         (nameless.code, nameless.json()["message"].clone()),
-        (422, json!("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"))
+        (
+            422,
+            json!(
+                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"
+            )
+        )
     );
     let long = apply(&cluster, &one, &"x".repeat(129), &body).await;
     assert_eq!(long.code, 422);
@@ -207,11 +222,31 @@ async fn bodies_are_checked(cluster: Cluster) {
         ("{", 400, "error decoding YAML"),
         ("kind: ConfigMap\nmetadata: {name: a}\n", 400, "invalid object type: /, Kind=ConfigMap"),
         ("apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n", 400, "invalid object type: /v1, Kind=Secret"),
-        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n", 400, "the name of the object (b) does not match the name on the URL (a)"),
-        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: other}\n", 400, "does not match the namespace"),
-        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, managedFields: []}\n", 400, "metadata.managedFields must be nil"),
-        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, uid: x}\n", 409, "uid mismatch: the provided object specified uid x, and no existing object was found"),
-        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndota: {}\n", 500, ".dota: field not declared in schema"),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n",
+            400,
+            "the name of the object (b) does not match the name on the URL (a)",
+        ),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: other}\n",
+            400,
+            "does not match the namespace",
+        ),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, managedFields: []}\n",
+            400,
+            "metadata.managedFields must be nil",
+        ),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, uid: x}\n",
+            409,
+            "uid mismatch: the provided object specified uid x, and no existing object was found",
+        ),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndota: {}\n",
+            500,
+            ".dota: field not declared in schema",
+        ),
         ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: 1}\n", 500, ".data.k: expected string"),
         ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nbinaryData: {k: '*'}\n", 500, "illegal base64"),
         ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {'?': x}\n", 422, "data[?]: Invalid value"),
@@ -281,7 +316,10 @@ async fn scales_and_statuses_have_owners_of_their_own(cluster: Cluster) {
     let scaled = apply(&cluster, &format!("{one}/scale?force=true"), "scaler", &scale).await;
     assert_eq!((scaled.code, scaled.json()["spec"]["replicas"].clone()), (200, json!(3)), "{}", scaled.text());
     let read = admin.get(&one).await.json();
-    assert_eq!((&read["spec"]["replicas"], owners(&read)), (&json!(3), vec!["me Apply".into(), "scaler Apply scale".into()]));
+    assert_eq!(
+        (&read["spec"]["replicas"], owners(&read)),
+        (&json!(3), vec!["me Apply".into(), "scaler Apply scale".into()])
+    );
     assert_eq!(owned(&read, "scaler"), json!({ "f:spec": { "f:replicas": {} } }));
     assert_eq!(owned(&read, "me")["f:spec"]["f:replicas"], Value::Null);
     let same = apply(&cluster, &one, "me", &deployment("web", None)).await;
@@ -335,10 +373,13 @@ async fn versions_guard_applies_too(cluster: Cluster) {
     assert_eq!(read["data"].as_object().unwrap().len(), 17);
     // Several make the same object at once: one makes it, the others find it.
     let fresh = format!("{CONFIG_MAPS}/fresh");
-    let writers = (0..8).map(|n| {
-        let (cluster, fresh) = (&cluster, &fresh);
-        async move { apply(cluster, fresh, &format!("m{n}"), &data("fresh", &json!({ format!("k{n}"): "x" }))).await.code }
-    });
+    let writers =
+        (0..8).map(|n| {
+            let (cluster, fresh) = (&cluster, &fresh);
+            async move {
+                apply(cluster, fresh, &format!("m{n}"), &data("fresh", &json!({ format!("k{n}"): "x" }))).await.code
+            }
+        });
     let mut codes = futures::future::join_all(writers).await;
     codes.sort_unstable();
     assert_eq!(codes, [vec![200; 7], vec![201]].concat());
@@ -376,12 +417,16 @@ async fn kubectl_applies_on_the_server(cluster: Cluster) {
     let first = manifest("example.test/c:1", "  replicas: 1\n");
     assert_eq!(said(&apply(&[], &first).await), "deployment.apps/web serverside-applied\n");
     assert_eq!(said(&apply(&[], &first).await), "deployment.apps/web serverside-applied\n");
-    let fields = ["get", "deployment", "web", "--show-managed-fields", "-o", "jsonpath={.metadata.managedFields[*].manager}"];
+    let fields =
+        ["get", "deployment", "web", "--show-managed-fields", "-o", "jsonpath={.metadata.managedFields[*].manager}"];
     assert_eq!(cluster.kubectl(&fields).await, "kubectl");
     let hidden = cluster.kubectl(&["get", "deployment", "web", "-o", "yaml"]).await;
     assert!(!hidden.contains("managedFields"), "{hidden}");
     let shown = cluster.kubectl(&["get", "deployment", "web", "-o", "yaml", "--show-managed-fields"]).await;
-    assert!(shown.contains("  managedFields:\n  - apiVersion: apps/v1\n    fieldsType: FieldsV1\n    fieldsV1:\n"), "{shown}");
+    assert!(
+        shown.contains("  managedFields:\n  - apiVersion: apps/v1\n    fieldsType: FieldsV1\n    fieldsV1:\n"),
+        "{shown}"
+    );
     cluster.kubectl(&["scale", "deployment", "web", "--replicas=4"]).await;
     let conflict = apply(&[], &first).await;
     assert!(!conflict.status.success());
@@ -403,13 +448,24 @@ async fn kubectl_applies_on_the_server(cluster: Cluster) {
     let unknown = apply(&[], &first.replace("image:", "imag:")).await;
     assert!(said(&unknown).contains("field not declared in schema"), "{}", said(&unknown));
     let other = apply(&["--field-manager=other"], &manifest("example.test/c:3", "")).await;
-    assert!(said(&other).contains("conflict with \"kubectl\": .spec.template.spec.containers[name=\"c\"].image"), "{}", said(&other));
+    assert!(
+        said(&other).contains("conflict with \"kubectl\": .spec.template.spec.containers[name=\"c\"].image"),
+        "{}",
+        said(&other)
+    );
 }
 
 async fn kubectl_moves_from_one_apply_to_the_other(cluster: Cluster) {
     let first = manifest("example.test/c:1", "  replicas: 2\n");
     assert_eq!(cluster.kubectl_input(&["apply", "-f", "-"], &first).await, "deployment.apps/web created\n");
-    let managers = ["get", "deployment", "web", "--show-managed-fields", "-o", "jsonpath={range .metadata.managedFields[*]}{.manager} {.operation}{\"\\n\"}{end}"];
+    let managers = [
+        "get",
+        "deployment",
+        "web",
+        "--show-managed-fields",
+        "-o",
+        "jsonpath={range .metadata.managedFields[*]}{.manager} {.operation}{\"\\n\"}{end}",
+    ];
     assert_eq!(cluster.kubectl(&managers).await, "kubectl-client-side-apply Update\n");
     let last = cluster.kubectl(&["apply", "view-last-applied", "deployment", "web"]).await;
     assert!(last.contains("replicas: 2"), "{last}");

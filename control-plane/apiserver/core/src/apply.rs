@@ -20,6 +20,8 @@ mod set;
 mod shape;
 mod target;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 pub use configuration::Configuration;
@@ -123,11 +125,8 @@ fn took(
     let set = comparison.own().taken.difference(&never_owned());
     if !set.is_empty() {
         let before = managed.0.remove(manager).map(|owned| owned.set).unwrap_or_default();
-        let owned = Owned {
-            api_version: target.api_version.clone(),
-            set: before.union(set),
-            time: Some(time::seconds(now)),
-        };
+        let owned =
+            Owned { api_version: target.api_version.clone(), set: before.union(set), time: Some(time::seconds(now)) };
         managed.0.insert(manager.clone(), owned);
     }
     managed.join_oldest();
@@ -158,8 +157,8 @@ pub fn apply(
     configuration.check_kind(&target.api_version, target.kind)?;
     let none = Object::default();
     let live = live.unwrap_or(&none);
-    let mut managed = Managed::of(live)
-        .map_err(|why| Status::unclassified(format!("failed to decode managed fields: {why}")))?;
+    let mut managed =
+        Managed::of(live).map_err(|why| Status::unclassified(format!("failed to decode managed fields: {why}")))?;
     let mut plain = live.clone();
     plain.remove(&["metadata", "managedFields"]);
     let plain = plain.into_value();
@@ -185,11 +184,10 @@ pub fn apply(
         Ok((merged, managed))
     });
     let (merged, mut after) = merged.map_err(|conflicts| conflict::status(&conflicts))?;
-    let changed = merged != plain;
-    if changed || !after.owns_same(&managed) {
-        if let Some(owned) = after.0.get_mut(&manager) {
-            owned.time = Some(time::seconds(now));
-        }
+    if (merged != plain || !after.owns_same(&managed))
+        && let Some(owned) = after.0.get_mut(&manager)
+    {
+        owned.time = Some(time::seconds(now));
     }
     let mut object = Object::from_value(merged).unwrap_or_default();
     after.write(&mut object);
@@ -257,7 +255,7 @@ fn prune(target: &Target<'_>, merged: Value, managed: &Managed, last: &Owned) ->
     let without = |value: &Value, shape| merge::remove(value, &merge::with_named_fields(&last.set, shape), shape);
     let Some(mut pruned) = target.edit_in_version(&last.api_version, &merged, without) else { return merged };
     // What others own, or the manager still does, comes back.
-    let mut by_version: std::collections::BTreeMap<&str, FieldSet> = std::collections::BTreeMap::new();
+    let mut by_version: BTreeMap<&str, FieldSet> = BTreeMap::new();
     for owned in managed.0.values() {
         let set = by_version.entry(&owned.api_version).or_default();
         *set = std::mem::take(set).union(owned.set.clone());

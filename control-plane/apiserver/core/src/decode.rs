@@ -104,9 +104,8 @@ pub(crate) fn decode_patched(
 ///
 /// 500, as upstream, for values that their types do not take.
 pub fn decode_applied(resource: &Resource, subresource: Option<&str>, value: &Value) -> Result<Decoded, Status> {
-    decode_patched(resource, subresource, value, &[], FieldValidation::Ignore).map_err(|why| {
-        Status::unclassified(format!("failed to convert new typed object to object: {why}"))
-    })
+    decode_patched(resource, subresource, value, &[], FieldValidation::Ignore)
+        .map_err(|why| Status::unclassified(format!("failed to convert new typed object to object: {why}")))
 }
 
 /// Reads JSON without a type, keeping note of keys that occur twice (the last wins).

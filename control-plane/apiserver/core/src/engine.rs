@@ -10,7 +10,6 @@ use crate::metadata;
 use crate::object::Object;
 use crate::options::{DeleteOptions, Propagation};
 use crate::resource::Resource;
-use crate::scale;
 use crate::status::Status;
 use crate::strategy::{Part, Replacing};
 use crate::time;
@@ -170,24 +169,6 @@ pub fn prepare_update(
     } else {
         Updated::Store(Prepared { object: new, warnings })
     })
-}
-
-/// Prepares an update of the set `old` through its `scale` subresource. Owners of fields are those of the Scale's.
-///
-/// # Errors
-///
-/// As [`prepare_update`], about the Scale.
-pub fn prepare_scale(
-    resource: &Resource,
-    old: &Object,
-    mut scale: Object,
-    context: &Context<'_>,
-) -> Result<Updated, Status> {
-    if let Some(manager) = context.manager {
-        apply::track(resource, Some("scale"), Some(&scale::owned(old)), &mut scale, manager, context.now);
-    }
-    let new = scale::apply(resource, old, &scale)?;
-    prepare_update(resource, Some("scale"), old, new, &Context { manager: None, ..*context })
 }
 
 /// Decides what a deletion of `object`, which must carry its resource version, comes to.

@@ -188,11 +188,10 @@ pub(crate) fn carry_over(new: &mut Object, old: &Object) {
     let keep = |member: &str| old.at(&["metadata", member]).cloned();
     let fill: Vec<(&str, Option<Value>)> =
         ["uid", "creationTimestamp", "namespace", "name"].into_iter().map(|member| (member, keep(member))).collect();
-    let force: Vec<(&str, Option<Value>)> =
-        ["generation", "deletionTimestamp", "deletionGracePeriodSeconds"]
-            .into_iter()
-            .map(|member| (member, keep(member)))
-            .collect();
+    let force: Vec<(&str, Option<Value>)> = ["generation", "deletionTimestamp", "deletionGracePeriodSeconds"]
+        .into_iter()
+        .map(|member| (member, keep(member)))
+        .collect();
     let deleting = old.deletion_timestamp().is_some();
     let metadata = new.section("metadata");
     metadata.remove("selfLink");

@@ -71,7 +71,8 @@ impl Apply<'_> {
         let name = &call.target.name;
         let object = writer.with_context(|context| self.merged(None, context.now))?;
         if let Some(uid) = object.uid() {
-            let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            let why =
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
             return Err(Status::conflict(&call.row, name, &why));
         }
         if object.name().is_none() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use apiserver_core::decode::{Decoded, decode_object};
-use apiserver_core::engine::{Context, Updated, prepare_scale, prepare_update};
+use apiserver_core::engine::{Context, Updated, prepare_update};
 use apiserver_core::options::{Write, WriteOptions};
 use apiserver_core::patch::{Patch, PatchType};
 use apiserver_core::{Object, Status, scale};
@@ -35,8 +35,7 @@ pub(super) async fn create(app: &Arc<App>, call: &Call) -> Result<Answer, Status
     let options = WriteOptions::parse(Write::Create, &call.query)?;
     let new = decoded(call, &options).await?;
     let manager = call.manager(&options);
-    let writer =
-        Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run, manager: Some(&manager) };
+    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run, manager: Some(&manager) };
     let written = writer.create(call.namespace(), None, new).await?;
     answer(call, StatusCode::CREATED, written)
 }
@@ -47,11 +46,9 @@ pub(super) async fn update(app: &Arc<App>, call: &Call) -> Result<Answer, Status
     let new = decoded(call, &options).await?;
     same_name(call, &new)?;
     let manager = call.manager(&options);
-    let writer =
-        Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run, manager: Some(&manager) };
+    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run, manager: Some(&manager) };
     let absent = || Status::not_found(&call.row, &call.target.name);
-    let changed =
-        writer.change(&call.key(), absent, |old, context| prepare(call, old, new.clone(), context)).await;
+    let changed = writer.change(&call.key(), absent, |old, context| prepare(call, old, new.clone(), context)).await;
     match changed {
         Err(status)
             if status.code == 404
@@ -69,7 +66,7 @@ pub(super) async fn update(app: &Arc<App>, call: &Call) -> Result<Answer, Status
 /// Prepares what a body stands for: the object, unless the subresource has a form of its own.
 pub(super) fn prepare(call: &Call, old: &Object, body: Object, context: &Context<'_>) -> Result<Updated, Status> {
     if call.is_scale() {
-        prepare_scale(&call.row, old, body, context)
+        scale::prepare(&call.row, old, body, context)
     } else {
         prepare_update(&call.row, call.subresource(), old, body, context)
     }
@@ -99,8 +96,7 @@ pub(super) async fn patch(app: &Arc<App>, call: &Call) -> Result<Answer, Status>
     let options = WriteOptions::parse(Write::Patch, &call.query)?;
     let patch = Patch::parse(patch_type, &call.body().await?)?;
     let manager = call.manager(&options);
-    let writer =
-        Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run, manager: Some(&manager) };
+    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run, manager: Some(&manager) };
     let absent = || Status::not_found(&call.row, &call.target.name);
     let written = writer
         .change(&call.key(), absent, |old, context| {

@@ -92,33 +92,37 @@ fn check_members(map: &Map<String, Value>, shape: Shape, path: &str, faults: &mu
 
 /// Checks what is changed as a whole, inside too.
 fn check_leaf(value: &Value, schema: &'static Schema, path: &str, faults: &mut Faults) {
-    match (schema, value) {
-        (Schema::Any, _) | (_, Value::Null) => {}
-        (Schema::Text | Schema::Bytes | Schema::Time | Schema::MicroTime, Value::String(_)) => {}
-        (Schema::Text | Schema::Bytes | Schema::Time | Schema::MicroTime, other) => {
-            faults.note(path, format!("expected string, got &value.valueUnstructured{{Value:{}}}", Go(other)));
-        }
-        (Schema::Int32 | Schema::Int64 | Schema::Float, Value::Number(_)) => {}
-        (Schema::Int32 | Schema::Int64 | Schema::Float, other) => {
-            faults.note(path, format!("expected numeric (int or float), got {}", go_type(other)));
-        }
-        (Schema::Flag, Value::Bool(_)) => {}
-        (Schema::Flag, other) => faults.note(path, format!("expected boolean, got &{{{}}}", Go(other))),
-        (Schema::Quantity | Schema::IntOrString, Value::String(_) | Value::Number(_) | Value::Bool(_)) => {}
-        (Schema::Quantity | Schema::IntOrString, other) => {
-            faults.note(path, format!("expected any scalar, got &{{{}}}", Go(other)));
-        }
+    let wrong = match (schema, value) {
         (Schema::List(items), Value::Array(list)) => {
             for (at, item) in list.iter().enumerate() {
                 check_value(item, Shape::of(items), &format!("{path}[{at}]"), faults);
             }
+            None
         }
-        (Schema::List(_), other) => faults.note(path, format!("expected list, got &{{{}}}", Go(other))),
-        (Schema::Map(_), Value::Object(map)) => check_members(map, Shape::of(schema), path, faults),
-        (Schema::Struct(name), Value::Object(map)) => check_members(map, Shape::of_definition(name), path, faults),
-        (Schema::Map(_) | Schema::Struct(_), other) => {
-            faults.note(path, format!("expected map, got &{{{}}}", Go(other)));
+        (Schema::Map(_), Value::Object(map)) => {
+            check_members(map, Shape::of(schema), path, faults);
+            None
         }
+        (Schema::Struct(name), Value::Object(map)) => {
+            check_members(map, Shape::of_definition(name), path, faults);
+            None
+        }
+        (Schema::List(_), other) => Some(format!("expected list, got &{{{}}}", Go(other))),
+        (Schema::Map(_) | Schema::Struct(_), other) => Some(format!("expected map, got &{{{}}}", Go(other))),
+        (Schema::Any, _) => None,
+        (Schema::Text | Schema::Bytes | Schema::Time | Schema::MicroTime, other) => (!other.is_string())
+            .then(|| format!("expected string, got &value.valueUnstructured{{Value:{}}}", Go(other))),
+        (Schema::Int32 | Schema::Int64 | Schema::Float, other) => {
+            (!other.is_number()).then(|| format!("expected numeric (int or float), got {}", go_type(other)))
+        }
+        (Schema::Flag, other) => (!other.is_boolean()).then(|| format!("expected boolean, got &{{{}}}", Go(other))),
+        (Schema::Quantity | Schema::IntOrString, other) => {
+            let scalar = other.is_string() || other.is_number() || other.is_boolean();
+            (!scalar).then(|| format!("expected any scalar, got &{{{}}}", Go(other)))
+        }
+    };
+    if let Some(wrong) = wrong {
+        faults.note(path, wrong);
     }
 }
 

@@ -23,9 +23,7 @@ impl Scalar {
         match value {
             Value::String(text) => Self::Text(text.clone()),
             Value::Bool(flag) => Self::Flag(*flag),
-            Value::Number(number) => {
-                number.as_i64().map_or_else(|| Self::Other(number.to_string()), Self::Integer)
-            }
+            Value::Number(number) => number.as_i64().map_or_else(|| Self::Other(number.to_string()), Self::Integer),
             Value::Null | Value::Array(_) | Value::Object(_) => Self::Other(value.to_string()),
         }
     }

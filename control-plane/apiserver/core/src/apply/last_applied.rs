@@ -5,12 +5,12 @@
 
 use serde_json::Value;
 
+use super::collect;
 use super::compare::compare;
 use super::conflict::Conflict;
 use super::managers::Manager;
 use super::set::FieldSet;
 use super::target::Target;
-use super::collect;
 use crate::object::Object;
 
 const ANNOTATION: [&str; 3] = ["metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"];

@@ -153,7 +153,12 @@ impl Target<'_> {
     }
 
     /// Runs something on an object in the names of a version; `None` if there is no such version.
-    pub(super) fn in_version<T>(&self, api_version: &str, value: &Value, run: impl FnOnce(&Value, Shape) -> T) -> Option<T> {
+    pub(super) fn in_version<T>(
+        &self,
+        api_version: &str,
+        value: &Value,
+        run: impl FnOnce(&Value, Shape) -> T,
+    ) -> Option<T> {
         if api_version == self.api_version {
             return Some(run(value, self.shape));
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::decode::decode_applied;
-use crate::engine::{Context, Updated, prepare_create, prepare_scale, prepare_update};
+use crate::engine::{Context, Updated, prepare_create, prepare_update};
 use crate::kinds::testing::{context, object, row, stored};
 
 /// A time `second` seconds after the first.
@@ -35,7 +35,13 @@ fn store(updated: Updated, old: &Object) -> Object {
 }
 
 /// A write of another client through the object or a subresource.
-fn update(resource: &Resource, sub: Option<&str>, old: &Object, context: &Context<'_>, edit: impl Fn(&mut Object)) -> Object {
+fn update(
+    resource: &Resource,
+    sub: Option<&str>,
+    old: &Object,
+    context: &Context<'_>,
+    edit: impl Fn(&mut Object),
+) -> Object {
     let mut new = old.clone();
     edit(&mut new);
     store(prepare_update(resource, sub, old, new, context).expect("a valid change"), old)
@@ -69,16 +75,14 @@ impl Applier {
     fn try_raw(&self, live: Option<&Object>, body: &Value, context: &Context<'_>) -> Result<Object, Status> {
         let configuration = Configuration::parse(body.to_string().as_bytes())?;
         let resource = &self.resource;
-        let merged =
-            apply(resource, self.sub, live, &configuration, self.manager, self.force, context.now)?;
+        let merged = apply(resource, self.sub, live, &configuration, self.manager, self.force, context.now)?;
         let decoded = decode_applied(resource, self.sub, &merged)?.object;
-        match live {
-            Some(live) => prepare_update(resource, self.sub, live, decoded, context).map(|updated| store(updated, live)),
-            None => {
-                let namespace = resource.is_namespaced().then_some("default");
-                prepare_create(resource, namespace, Some("a"), decoded, context).map(|made| stored(made.object))
-            }
+        if let Some(live) = live {
+            let updated = prepare_update(resource, self.sub, live, decoded, context)?;
+            return Ok(store(updated, live));
         }
+        let namespace = resource.is_namespaced().then_some("default");
+        prepare_create(resource, namespace, Some("a"), decoded, context).map(|made| stored(made.object))
     }
 
     fn apply(&self, live: Option<&Object>, body: Value, second: i64) -> Object {
@@ -96,8 +100,13 @@ fn owners(object: &Object) -> Vec<(String, i64)> {
             let text = |member: &str| entry[member].as_str().unwrap_or_default().to_owned();
             let time: jiff::Timestamp = text("time").parse().expect("a time");
             assert_eq!(entry["fieldsType"], "FieldsV1");
-            let line =
-                [text("manager"), text("operation"), text("apiVersion"), text("subresource"), entry["fieldsV1"].to_string()];
+            let line = [
+                text("manager"),
+                text("operation"),
+                text("apiVersion"),
+                text("subresource"),
+                entry["fieldsV1"].to_string(),
+            ];
             (line.join(" "), time.as_second() - start)
         })
         .collect()
@@ -162,7 +171,10 @@ fn who_changes_a_field_takes_it_and_an_owner_of_nothing_goes() {
     let next = update(&maps, None, &made, &by("second", 5), |new| new.set(&["data", "b"], "2"));
     assert_eq!(
         owners(&next),
-        [one(r#"first Update v1  {"f:data":{".":{},"f:a":{}}}"#, 0), one(r#"second Update v1  {"f:data":{"f:b":{}}}"#, 5)]
+        [
+            one(r#"first Update v1  {"f:data":{".":{},"f:a":{}}}"#, 0),
+            one(r#"second Update v1  {"f:data":{"f:b":{}}}"#, 5)
+        ]
     );
     let gone = update(&maps, None, &next, &by("third", 9), |new| {
         new.remove(&["data"]);
@@ -211,13 +223,18 @@ fn owners_are_forgotten_on_wish_and_kept_when_they_make_no_sense() {
     let maps = row("", "configmaps");
     let made = create(&maps, json!({ "data": { "a": "1" } }), &by("first", 0));
     for reset in [json!([]), json!([{}])] {
-        let next = update(&maps, None, &made, &by("second", 5), |new| new.set(&["metadata", "managedFields"], reset.clone()));
+        let next =
+            update(&maps, None, &made, &by("second", 5), |new| new.set(&["metadata", "managedFields"], reset.clone()));
         assert_eq!(next.at(&["metadata", "managedFields"]), None);
         let later = update(&maps, None, &next, &by("second", 6), |new| new.set(&["data", "a"], "2"));
         assert_eq!(later.at(&["metadata", "managedFields"]), None);
     }
-    for wrong in [json!([{ "manager": "x" }]), json!([{ "manager": "x", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV2" }])] {
-        let next = update(&maps, None, &made, &by("second", 5), |new| new.set(&["metadata", "managedFields"], wrong.clone()));
+    for wrong in [
+        json!([{ "manager": "x" }]),
+        json!([{ "manager": "x", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV2" }]),
+    ] {
+        let next =
+            update(&maps, None, &made, &by("second", 5), |new| new.set(&["metadata", "managedFields"], wrong.clone()));
         assert_eq!(owners(&next), owners(&made));
     }
 }
@@ -225,7 +242,8 @@ fn owners_are_forgotten_on_wish_and_kept_when_they_make_no_sense() {
 #[test]
 fn the_oldest_updaters_are_joined() {
     let maps = row("", "configmaps");
-    let names: Vec<&'static str> = vec!["m00", "m01", "m02", "m03", "m04", "m05", "m06", "m07", "m08", "m09", "m10", "m11", "m12"];
+    let names: Vec<&'static str> =
+        vec!["m00", "m01", "m02", "m03", "m04", "m05", "m06", "m07", "m08", "m09", "m10", "m11", "m12"];
     let mut current = create(&maps, json!({ "data": { "m00": "x" } }), &by("m00", 0));
     for (at, name) in names.iter().enumerate().skip(1) {
         current = update(&maps, None, &current, &by(name, at as i64), |new| new.set(&["data", name], "x"));
@@ -263,11 +281,13 @@ fn apply_creates_merges_and_takes_away() {
 #[test]
 fn other_values_of_others_are_conflicts_unless_forced() {
     let sets = row("apps", "deployments");
-    let body = |replicas: i64, image: &str| json!({ "spec": {
+    let body = |replicas: i64, image: &str| {
+        json!({ "spec": {
         "replicas": replicas, "selector": { "matchLabels": { "a": "b" } }, "template": {
             "metadata": { "labels": { "a": "b" } }, "spec": { "containers": [{ "name": "c", "image": image }] },
         },
-    } });
+    } })
+    };
     let made = create(&sets, body(1, "i"), &by("kubectl-create", 0));
     let mine = Applier::new(&sets, "mine");
     let refused = mine.try_apply(Some(&made), body(2, "i"), &at(1)).expect_err("a conflict");
@@ -304,7 +324,11 @@ fn elements_are_told_apart_by_their_keys_and_the_defaults_of_these() {
     let made = mine.apply(None, json!({ "spec": { "ports": [{ "name": "a", "port": 80 }] } }), 0);
     let ports = made.list(&["spec", "ports"]);
     assert_eq!((ports.len(), &ports[0]["protocol"]), (1, &json!("TCP")));
-    assert!(owners(&made)[0].0.contains(r#""k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:name":{},"f:port":{}}"#), "{:?}", owners(&made));
+    assert!(
+        owners(&made)[0].0.contains(r#""k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:name":{},"f:port":{}}"#),
+        "{:?}",
+        owners(&made)
+    );
     let both = Applier::new(&services, "theirs").apply(
         Some(&made),
         json!({ "spec": { "ports": [{ "name": "u", "port": 80, "protocol": "UDP" }] } }),
@@ -318,7 +342,10 @@ fn elements_are_told_apart_by_their_keys_and_the_defaults_of_these() {
     let refused = mine.try_apply(Some(&both), twice, &at(3)).expect_err("twice the same");
     assert_eq!(
         (refused.code, refused.message.as_str()),
-        (500, "failed to create typed patch object (/a; /v1, Kind=Service): .spec.ports: duplicate entries for key [port=80,protocol=\"TCP\"]")
+        (
+            500,
+            "failed to create typed patch object (/a; /v1, Kind=Service): .spec.ports: duplicate entries for key [port=80,protocol=\"TCP\"]"
+        )
     );
 }
 
@@ -336,8 +363,12 @@ fn sets_and_atomic_lists_differ() {
     let body = |args: Value| json!({ "spec": { "containers": [{ "name": "c", "image": "i", "args": args }] } });
     let made = Applier::new(&pods, "mine").apply(None, body(json!(["a", "b"])), 0);
     assert!(owners(&made)[0].0.contains(r#""f:args":{}"#));
-    let refused = Applier::new(&pods, "theirs").try_apply(Some(&made), body(json!(["a"])), &at(1)).expect_err("one value");
-    assert_eq!(refused.message, "Apply failed with 1 conflict: conflict with \"mine\": .spec.containers[name=\"c\"].args");
+    let refused =
+        Applier::new(&pods, "theirs").try_apply(Some(&made), body(json!(["a"])), &at(1)).expect_err("one value");
+    assert_eq!(
+        refused.message,
+        "Apply failed with 1 conflict: conflict with \"mine\": .spec.containers[name=\"c\"].args"
+    );
 }
 
 #[test]
@@ -345,16 +376,20 @@ fn what_does_not_fit_is_refused() {
     let maps = row("", "configmaps");
     let mine = Applier::new(&maps, "mine");
     let refuse = |body: Value| mine.try_raw(None, &body, &at(0)).expect_err("refused");
-    let unknown = refuse(json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a", "namespace": "n" }, "dota": {} }));
+    let unknown = refuse(
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a", "namespace": "n" }, "dota": {} }),
+    );
     assert_eq!(
         (unknown.code, unknown.message.as_str()),
         (500, "failed to create typed patch object (n/a; /v1, Kind=ConfigMap): .dota: field not declared in schema")
     );
     let kind = refuse(json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "a" } }));
     assert_eq!((kind.code, kind.message.as_str()), (400, "invalid object type: apps/v1, Kind=Deployment"));
-    let owned = refuse(json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a", "managedFields": [] } }));
+    let owned =
+        refuse(json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a", "managedFields": [] } }));
     assert_eq!((owned.code, owned.message.as_str()), (400, "metadata.managedFields must be nil"));
-    let wrong = refuse(json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" }, "data": { "k": 1 } }));
+    let wrong =
+        refuse(json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" }, "data": { "k": 1 } }));
     assert_eq!(
         wrong.message,
         "failed to create typed patch object (/a; /v1, Kind=ConfigMap): .data.k: expected string, got &value.valueUnstructured{Value:1}"
@@ -384,16 +419,24 @@ fn status_is_applied_through_its_subresource() {
         "metadata": { "labels": { "a": "b" } }, "spec": { "containers": [{ "name": "c", "image": "i" }] },
     } } });
     let made = create(&sets, body, &by("me", 0));
-    let status = json!({ "spec": { "replicas": 5 }, "status": { "conditions": [{ "type": "Odd", "status": "True" }] } });
+    let status =
+        json!({ "spec": { "replicas": 5 }, "status": { "conditions": [{ "type": "Odd", "status": "True" }] } });
     let next = Applier::new(&sets, "controller").through("status").forced().apply(Some(&made), status.clone(), 1);
     assert_eq!(next.integer(&["spec", "replicas"]), Some(1));
     assert_eq!(
         owners(&next)[0],
-        one(r#"controller Apply apps/v1 status {"f:status":{"f:conditions":{"k:{\"type\":\"Odd\"}":{".":{},"f:status":{},"f:type":{}}}}}"#, 1)
+        one(
+            r#"controller Apply apps/v1 status {"f:status":{"f:conditions":{"k:{\"type\":\"Odd\"}":{".":{},"f:status":{},"f:type":{}}}}}"#,
+            1
+        )
     );
     // Through the object itself the same says nothing of the status.
     let plain = Applier::new(&sets, "controller").forced().apply(Some(&next), status, 2);
-    assert!(owners(&plain).iter().any(|(line, _)| line.starts_with("controller Apply apps/v1  {\"f:spec\"")), "{:?}", owners(&plain));
+    assert!(
+        owners(&plain).iter().any(|(line, _)| line.starts_with("controller Apply apps/v1  {\"f:spec\"")),
+        "{:?}",
+        owners(&plain)
+    );
 }
 
 #[test]
@@ -405,7 +448,7 @@ fn a_scale_has_the_owners_of_the_replicas() {
     let made = Applier::new(&sets, "mine").apply(None, body.clone(), 0);
     let mut scale = crate::scale::of(&made);
     scale.set(&["spec", "replicas"], 4);
-    let scaled = prepare_scale(&sets, &made, scale, &by("scaler", 1)).expect("a valid scale");
+    let scaled = crate::scale::prepare(&sets, &made, scale, &by("scaler", 1)).expect("a valid scale");
     let scaled = store(scaled, &made);
     assert_eq!(scaled.integer(&["spec", "replicas"]), Some(4));
     let shown = owners(&scaled);
@@ -431,7 +474,10 @@ fn kubectl_changes_sides_without_conflicts() {
     let next = Applier::new(&maps, "kubectl").apply(Some(&made), changed, 1);
     assert_eq!(next.text(&["data", "k"]), Some("2"));
     let annotation = next.text(&["metadata", "annotations", LAST]).expect("it stays");
-    assert_eq!(annotation, "{\"apiVersion\":\"v1\",\"data\":{\"k\":\"2\"},\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"a\"}}\n");
+    assert_eq!(
+        annotation,
+        "{\"apiVersion\":\"v1\",\"data\":{\"k\":\"2\"},\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"a\"}}\n"
+    );
 }
 
 #[test]
@@ -445,7 +491,8 @@ fn owners_in_the_names_of_another_version_are_understood() {
     let made = create(&core, body, &by("kubelet", 0));
     let mut served = made.clone();
     events.strategy.to_served(&mut served);
-    let note = json!({ "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": { "name": "a" }, "note": "other" });
+    let note =
+        json!({ "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": { "name": "a" }, "note": "other" });
     let refused = Applier::new(&events, "mine").try_raw(Some(&served), &note, &at(1)).expect_err("a conflict");
     assert_eq!(refused.message, "Apply failed with 1 conflict: conflict with \"kubelet\" using v1: .message");
 }
@@ -485,7 +532,9 @@ fn element() -> impl Strategy<Value = PathElement> {
 fn field_set() -> impl Strategy<Value = FieldSet> {
     proptest::collection::vec(proptest::collection::vec(element(), 1..4), 0..8).prop_map(|paths| {
         let mut set = FieldSet::default();
-        paths.iter().for_each(|path| set.insert(path));
+        for path in &paths {
+            set.insert(path);
+        }
         set
     })
 }

@@ -78,7 +78,6 @@ impl Strategy for Pod {
 
     fn reach(&self, part: Part<'_>) -> Reach {
         match part {
-            Part::Main => Reach::WISHES,
             Part::Status => {
                 Reach::But(&[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]])
             }
@@ -89,7 +88,7 @@ impl Strategy for Pod {
                 &["spec", "initContainers", "*", "resources"],
                 &["spec", "initContainers", "*", "resizePolicy"],
             ]),
-            Part::Other(_) => Reach::WISHES,
+            Part::Main | Part::Other(_) => Reach::WISHES,
         }
     }
 

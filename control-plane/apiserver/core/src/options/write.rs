@@ -125,7 +125,8 @@ mod tests {
     fn who_applies_must_say_so() {
         assert_eq!(
             parse(Write::Apply, &[("force", "true")]),
-            Err("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch".into())
+            Err("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"
+                .into())
         );
         let options = parse(Write::Apply, &[("force", "true"), ("fieldManager", "a")]);
         assert_eq!(options.map(|options| options.force), Ok(Some(true)));
