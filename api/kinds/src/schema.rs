@@ -1,6 +1,6 @@
 //! The structure of a kind without its texts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -89,7 +89,8 @@ impl Struct {
 /// All definitions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Schemas {
-    structs: BTreeMap<String, Struct>,
+    /// Looked up for every struct of every object, by long names that begin alike.
+    structs: HashMap<String, Struct>,
 }
 
 #[derive(Deserialize)]

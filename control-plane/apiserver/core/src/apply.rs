@@ -21,8 +21,9 @@ mod shape;
 mod target;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use configuration::Configuration;
 pub use element::{PathElement, Scalar};
@@ -45,20 +46,22 @@ pub const MEDIA_TYPE: &str = "application/apply-patch+yaml";
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 
 /// Fields that nobody owns: what names the object, and what the server writes.
-const NEVER_OWNED: [&[&str]; 12] = [
-    &["apiVersion"],
-    &["kind"],
-    &["metadata"],
-    &["metadata", "name"],
-    &["metadata", "namespace"],
-    &["metadata", "creationTimestamp"],
-    &["metadata", "selfLink"],
-    &["metadata", "uid"],
-    &["metadata", "clusterName"],
-    &["metadata", "generation"],
-    &["metadata", "managedFields"],
-    &["metadata", "resourceVersion"],
-];
+static NEVER_OWNED: LazyLock<FieldSet> = LazyLock::new(|| {
+    FieldSet::of_fields(&[
+        &["apiVersion"],
+        &["kind"],
+        &["metadata"],
+        &["metadata", "name"],
+        &["metadata", "namespace"],
+        &["metadata", "creationTimestamp"],
+        &["metadata", "selfLink"],
+        &["metadata", "uid"],
+        &["metadata", "clusterName"],
+        &["metadata", "generation"],
+        &["metadata", "managedFields"],
+        &["metadata", "resourceVersion"],
+    ])
+});
 
 /// Notes in `new` that `manager` wrote what is not as in `old` (`None`: the object is new). Both carry their defaults.
 ///
@@ -80,10 +83,7 @@ pub(crate) fn track(
         return;
     }
     let manager = Manager::new(manager, Operation::Update, &target.api_version, subresource);
-    let before = old.map_or_else(|| json!({}), |old| old.clone().into_value());
-    let after = std::mem::take(new).into_value();
-    took(&target, &before, &after, &mut managed, &manager, now);
-    *new = Object::from_value(after).unwrap_or_default();
+    took(&target, old.unwrap_or(&Object::default()), new, &mut managed, &manager, now);
     managed.write(new);
 }
 
@@ -102,8 +102,8 @@ fn owners(old: Option<&Object>, new: &Object, through_subresource: bool) -> Mana
 /// Moves what changed from `before` to `after` to the manager that changed it.
 fn took(
     target: &Target<'_>,
-    before: &Value,
-    after: &Value,
+    before: &Object,
+    after: &Object,
     managed: &mut Managed,
     manager: &Manager,
     now: jiff::Timestamp,
@@ -122,7 +122,7 @@ fn took(
             }
         }
     }
-    let set = comparison.own().taken.difference(&never_owned());
+    let set = comparison.own().taken.difference(&NEVER_OWNED);
     if !set.is_empty() {
         let before = managed.0.remove(manager).map(|owned| owned.set).unwrap_or_default();
         let owned =
@@ -130,10 +130,6 @@ fn took(
         managed.0.insert(manager.clone(), owned);
     }
     managed.join_oldest();
-}
-
-fn never_owned() -> FieldSet {
-    FieldSet::of_fields(&NEVER_OWNED)
 }
 
 /// Merges a configuration into an object (`None`: there is none yet). The outcome carries its owners; it has still to be decoded,
@@ -161,15 +157,14 @@ pub fn apply(
         Managed::of(live).map_err(|why| Status::unclassified(format!("failed to decode managed fields: {why}")))?;
     let mut plain = live.clone();
     plain.remove(&["metadata", "managedFields"]);
-    let plain = plain.into_value();
     if managed.0.is_empty() {
         let first = Manager::new(BEFORE_FIRST_APPLY, Operation::Update, &target.api_version, subresource);
-        took(&target, &json!({}), &plain, &mut managed, &first, now);
+        took(&target, &none, &plain, &mut managed, &first, now);
     }
     if wanted.at(&["metadata", "managedFields"]).is_some() {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
-    let config = Value::Object(wanted.map().clone());
+    let (plain, config) = (plain.into_value(), wanted.clone().into_value());
     let faults = collect::check(&config, target.shape);
     if !faults.is_empty() {
         return Err(Status::unclassified(format!(
@@ -214,7 +209,8 @@ fn lay_over(
         Some(last) => prune(target, merged, managed, &last),
         None => merged,
     };
-    let mut comparison = Comparison::new(target, live, &merged);
+    let (before, after) = (object_of(live), object_of(&merged));
+    let mut comparison = Comparison::new(target, &before, &after);
     let others: Vec<Manager> = managed.0.keys().filter(|one| *one != manager).cloned().collect();
     let mut conflicts = Vec::new();
     for other in &others {
@@ -243,8 +239,12 @@ fn lay_over(
             }
         }
     }
-    managed.take(manager, &never_owned());
+    managed.take(manager, &NEVER_OWNED);
     Ok(merged)
+}
+
+fn object_of(value: &Value) -> Object {
+    Object::from_value(value.clone()).unwrap_or_default()
 }
 
 /// Takes out what the manager applied last time, does not apply now, and nobody else owns.

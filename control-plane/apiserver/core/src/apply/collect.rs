@@ -174,7 +174,8 @@ fn below(value: &Value, shape: Shape) -> (bool, FieldSet) {
                 let element = PathElement::field(name);
                 let (leaf, below) = below(value, shape.member(name));
                 let hollow = value.is_null() || value.as_object().is_some_and(Map::is_empty);
-                set.put(&element, leaf || hollow || !shape.names(&element), below);
+                let member = leaf || hollow || !shape.names(&element);
+                set.put(element, member, below);
             }
         }
         (Shape::Set(_) | Shape::Keyed { .. }, Value::Array(list)) => {
@@ -186,8 +187,11 @@ fn below(value: &Value, shape: Shape) -> (bool, FieldSet) {
             }
             for (element, items) in found {
                 match items.as_slice() {
-                    [only] => set.put(&element, true, below(only, shape.step(&element)).1),
-                    _ => set.put(&element, true, FieldSet::default()),
+                    [only] => {
+                        let inner = below(only, shape.step(&element)).1;
+                        set.put(element, true, inner);
+                    }
+                    _ => set.put(element, true, FieldSet::default()),
                 }
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use kinds::{Field, Schema};
 use serde_json::{Map, Value};
 
 use super::element::PathElement;
@@ -32,19 +33,24 @@ enum Mark {
 }
 
 impl Changes {
-    fn put(&mut self, element: &PathElement, (mark, below): (Mark, Self)) {
-        self.taken.put(element, mark == Mark::Taken, below.taken);
-        self.removed.put(element, mark == Mark::Removed, below.removed);
+    /// Notes what became of a value and of what is below it; `element` is asked only if that is something.
+    fn put(&mut self, element: impl Fn() -> PathElement, (mark, below): (Mark, Self)) {
+        if mark == Mark::Taken || !below.taken.is_empty() {
+            self.taken.put(element(), mark == Mark::Taken, below.taken);
+        }
+        if mark == Mark::Removed || !below.removed.is_empty() {
+            self.removed.put(element(), mark == Mark::Removed, below.removed);
+        }
     }
 
     fn mark(&mut self, element: &PathElement, mark: Mark) {
-        self.put(element, (mark, Self::default()));
+        self.put(|| element.clone(), (mark, Self::default()));
     }
 }
 
 /// Compares two objects.
-pub(super) fn compare(old: &Value, new: &Value, shape: Shape) -> Changes {
-    node(Some(old), Some(new), shape).1
+pub(super) fn compare(old: &Map<String, Value>, new: &Map<String, Value>, shape: Shape) -> Changes {
+    members(Some(old), Some(new), shape)
 }
 
 /// Compares two values, of which one at least is there.
@@ -77,32 +83,41 @@ fn node(old: Option<&Value>, new: Option<&Value>, shape: Shape) -> (Mark, Change
 
 fn members(old: Option<&Map<String, Value>>, new: Option<&Map<String, Value>>, shape: Shape) -> Changes {
     let mut changes = Changes::default();
-    let mut visit = |name: &str, before: Option<&Value>, after: Option<&Value>| {
-        changes.put(&PathElement::field(name), node(before, after, shape.member(name)));
+    let mut visit = |name: &str, below: Shape, before: Option<&Value>, after: Option<&Value>| {
+        changes.put(|| PathElement::field(name), node(before, after, below));
     };
     let names = old.into_iter().flat_map(Map::keys);
     let more = new.into_iter().flat_map(Map::keys).filter(|name| old.is_none_or(|old| !old.contains_key(*name)));
     for name in names.chain(more) {
-        let implied = implied(shape, name);
-        visit(name, old.and_then(|map| map.get(name).or(implied)), new.and_then(|map| map.get(name).or(implied)));
+        let (below, implied) = match shape {
+            Shape::Struct(owner) => match owner.fields.get(name) {
+                Some(field) => (Shape::of_field(field), implied(field)),
+                None => (shape.member(name), None),
+            },
+            Shape::Map(_) | Shape::Leaf(_) | Shape::Set(_) | Shape::Keyed { .. } => (shape.member(name), None),
+        };
+        let before = old.and_then(|map| map.get(name).or(implied));
+        let after = new.and_then(|map| map.get(name).or(implied));
+        visit(name, below, before, after);
     }
     // Parts that nobody wrote are there where their owner is, and come and go with it.
     if let (Shape::Struct(owner), true) = (shape, old.is_none() != new.is_none()) {
         let there = old.or(new);
-        for name in owner.fields.keys().filter(|name| there.is_none_or(|map| !map.contains_key(*name))) {
-            if let Some(implied) = implied(shape, name) {
-                visit(name, old.map(|_| implied), new.map(|_| implied));
+        for (name, field) in owner.fields.iter().filter(|(_, field)| field.always) {
+            if there.is_some_and(|map| map.contains_key(name)) {
+                continue;
             }
+            let implied = implied(field);
+            visit(name, Shape::of_field(field), old.and(implied), new.and(implied));
         }
     }
     changes
 }
 
-/// What a member is when nobody wrote it, where it is something.
-fn implied(shape: Shape, name: &str) -> Option<&'static Value> {
-    let Shape::Struct(owner) = shape else { return None };
-    let field = owner.fields.get(name).filter(|field| field.always)?;
-    Some(if matches!(field.schema, kinds::Schema::Struct(_)) { &*EMPTY } else { &NULL })
+/// What a field holds when nobody wrote it, where that is something.
+fn implied(field: &Field) -> Option<&'static Value> {
+    let empty = if matches!(field.schema, Schema::Struct(_)) { &*EMPTY } else { &NULL };
+    field.always.then_some(empty)
 }
 
 fn items(old: Option<&Vec<Value>>, new: Option<&Vec<Value>>, shape: Shape) -> Changes {
@@ -115,7 +130,7 @@ fn items(old: Option<&Vec<Value>>, new: Option<&Vec<Value>>, shape: Shape) -> Ch
         let below = shape.step(element);
         match (left, right) {
             ([] | [_], [] | [_]) => {
-                changes.put(element, node(left.first().copied(), right.first().copied(), below));
+                changes.put(|| element.clone(), node(left.first().copied(), right.first().copied(), below));
             }
             // Elements that cannot be told apart are one thing, changed as a whole.
             ([_, _, ..], [_, _, ..]) => {
@@ -125,13 +140,13 @@ fn items(old: Option<&Vec<Value>>, new: Option<&Vec<Value>>, shape: Shape) -> Ch
             }
             ([_, _, ..], _) => {
                 if let Some(only) = right.first() {
-                    changes.put(element, node(None, Some(only), below));
+                    changes.put(|| element.clone(), node(None, Some(only), below));
                 }
                 changes.mark(element, Mark::Removed);
             }
             (_, [_, _, ..]) => {
                 if let Some(only) = left.first() {
-                    changes.put(element, node(Some(only), None, below));
+                    changes.put(|| element.clone(), node(Some(only), None, below));
                 }
                 changes.mark(element, Mark::Taken);
             }

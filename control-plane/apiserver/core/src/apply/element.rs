@@ -57,6 +57,14 @@ impl PathElement {
         Self::Field(name.to_owned())
     }
 
+    /// Whether a step of a path is this: the name of a member, or `*` for an element of a list.
+    pub(super) fn fits(&self, step: &str) -> bool {
+        match self {
+            Self::Field(name) => step == name,
+            Self::Key(_) | Self::Value(_) | Self::Index(_) => step == "*",
+        }
+    }
+
     /// Reads the form in `fieldsV1`: `f:name`, `k:{"name":"a"}`, `v:1`, `i:0`.
     ///
     /// # Errors

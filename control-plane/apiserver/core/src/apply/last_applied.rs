@@ -42,7 +42,7 @@ fn own_fields(target: &Target<'_>, live: &Object) -> Option<FieldSet> {
     {
         return None;
     }
-    let changes = compare(&last, &live.clone().into_value(), target.shape);
+    let changes = compare(last.as_object()?, live.map(), target.shape);
     Some(collect::fields(&last, target.shape).difference(&changes.taken).difference(&changes.removed))
 }
 

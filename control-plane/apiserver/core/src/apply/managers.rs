@@ -229,7 +229,13 @@ pub(crate) fn differ_in_times_only(one: &Object, other: &Object) -> bool {
         one.len() == other.len()
             && one.iter().zip(other).all(|((name, a), (theirs, b))| name == theirs && (name == but || a == b))
     };
-    let metadata = |object: &Object| object.at(&["metadata"]).and_then(Value::as_object).cloned().unwrap_or_default();
+    let same_metadata = || {
+        let (one, other) = (one.at(&["metadata"]), other.at(&["metadata"]));
+        match (one.and_then(Value::as_object), other.and_then(Value::as_object)) {
+            (Some(one), Some(other)) => same(one, other, "managedFields"),
+            (one, other) => one == other,
+        }
+    };
     let untimed = |object: &Object| -> Vec<Value> {
         let mut entries = object.list(&["metadata", "managedFields"]).to_vec();
         for entry in entries.iter_mut().filter_map(Value::as_object_mut) {
@@ -237,7 +243,5 @@ pub(crate) fn differ_in_times_only(one: &Object, other: &Object) -> bool {
         }
         entries
     };
-    same(one.map(), other.map(), "metadata")
-        && same(&metadata(one), &metadata(other), "managedFields")
-        && untimed(one) == untimed(other)
+    same(one.map(), other.map(), "metadata") && same_metadata() && untimed(one) == untimed(other)
 }

@@ -151,7 +151,7 @@ pub(super) fn with_named_fields(set: &FieldSet, shape: Shape) -> FieldSet {
     let mut all = FieldSet::default();
     for (element, member, below) in set.entries() {
         let named = !below.is_empty() && shape.names(element);
-        all.put(element, member || named, with_named_fields(below, shape.step(element)));
+        all.put(element.clone(), member || named, with_named_fields(below, shape.step(element)));
     }
     all
 }

@@ -58,11 +58,11 @@ impl FieldSet {
     }
 
     /// Adds an element with what is below it; nothing at all is not added.
-    pub(super) fn put(&mut self, element: &PathElement, member: bool, below: Self) {
+    pub(super) fn put(&mut self, element: PathElement, member: bool, below: Self) {
         if !member && below.is_empty() {
             return;
         }
-        match self.0.entry(element.clone()) {
+        match self.0.entry(element) {
             Entry::Vacant(vacant) => {
                 vacant.insert(Node { member, below });
             }
@@ -100,7 +100,7 @@ impl FieldSet {
             return other;
         }
         for (element, node) in other.0 {
-            self.put(&element, node.member, node.below);
+            self.put(element, node.member, node.below);
         }
         self
     }
@@ -132,30 +132,27 @@ impl FieldSet {
         self
     }
 
-    /// What is left when elements are chosen from the top down: `choose` is told the trail to each and answers what becomes of it.
-    #[must_use]
-    pub(super) fn choose(&self, choose: &impl Fn(&[&PathElement]) -> Choice) -> Self {
-        self.choose_below(choose, &mut Vec::new())
+    /// Drops what a path leads to and what is below it. A step is the name of a member; `*` is any element of a list.
+    pub(super) fn drop_below(&mut self, path: &[&str]) {
+        let Some((step, rest)) = path.split_first() else { return };
+        self.0.retain(|element, node| {
+            if !element.fits(step) {
+                return true;
+            }
+            node.below.drop_below(rest);
+            !rest.is_empty() && !node.is_empty()
+        });
     }
 
-    fn choose_below<'a>(
-        &'a self,
-        choose: &impl Fn(&[&PathElement]) -> Choice,
-        trail: &mut Vec<&'a PathElement>,
-    ) -> Self {
-        let mut kept = Self::default();
-        for (element, node) in &self.0 {
-            trail.push(element);
-            match choose(trail) {
-                Choice::Keep => kept.put(element, node.member, node.below.clone()),
-                Choice::Drop => {}
-                Choice::Ask { member } => {
-                    kept.put(element, member && node.member, node.below.choose_below(choose, trail));
-                }
-            }
-            trail.pop();
-        }
-        kept
+    /// What a path, in the words of [`FieldSet::drop_below`], leads to with what is below it.
+    pub(super) fn only_below(&self, path: &[&str]) -> Self {
+        let Some((step, rest)) = path.split_first() else { return self.clone() };
+        let nodes = self.0.iter().filter(|(element, _)| element.fits(step)).filter_map(|(element, node)| {
+            let kept =
+                if rest.is_empty() { node.clone() } else { Node { member: false, below: node.below.only_below(rest) } };
+            (!kept.is_empty()).then(|| (element.clone(), kept))
+        });
+        Self(nodes.collect())
     }
 
     /// The elements at the top, each with whether it is a member and what is below.
@@ -210,19 +207,8 @@ impl FieldSet {
             let member = value.as_object().is_none_or(|below| below.is_empty() || below.contains_key(SELF));
             let below = if value.is_null() { Self::default() } else { Self::from_value(value)? };
             // What holds nothing but empty branches is a branch without leaves, and says nothing.
-            set.put(&element, member, below);
+            set.put(element, member, below);
         }
         Ok(set)
     }
-}
-
-/// What [`FieldSet::choose`] does with an element.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// Keeps it with all below it.
-    Keep,
-    /// Drops it with all below it.
-    Drop,
-    /// Keeps the element itself or drops it, and asks about each below it.
-    Ask { member: bool },
 }

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::compare::{Changes, compare};
-use super::element::PathElement;
-use super::set::{Choice, FieldSet};
+use super::set::FieldSet;
 use super::shape::Shape;
 use crate::object::Object;
 use crate::resource::{Resource, Twin};
@@ -54,66 +53,37 @@ impl<'a> Target<'a> {
     }
 
     /// The part of a set that this write may own.
-    pub(super) fn reachable(&self, set: FieldSet) -> FieldSet {
+    pub(super) fn reachable(&self, mut set: FieldSet) -> FieldSet {
         match self.reach {
-            Reach::But(&[]) => set,
-            Reach::But(paths) => set.choose(&|trail| match lead(paths, trail) {
-                Lead::Inside => Choice::Drop,
-                Lead::Towards => Choice::Ask { member: true },
-                Lead::Away => Choice::Keep,
-            }),
-            Reach::Only(paths) => set.choose(&|trail| match lead(paths, trail) {
-                Lead::Inside => Choice::Keep,
-                Lead::Towards => Choice::Ask { member: false },
-                Lead::Away => Choice::Drop,
-            }),
+            Reach::But(paths) => {
+                for path in paths {
+                    set.drop_below(path);
+                }
+                set
+            }
+            Reach::Only(paths) => {
+                paths.iter().map(|path| set.only_below(path)).fold(FieldSet::default(), FieldSet::union)
+            }
         }
     }
 
-    fn compare(&self, old: &Value, new: &Value, shape: Shape) -> Changes {
-        let changes = compare(old, new, shape);
+    fn compare(&self, old: &Object, new: &Object, shape: Shape) -> Changes {
+        let changes = compare(old.map(), new.map(), shape);
         Changes { taken: self.reachable(changes.taken), removed: self.reachable(changes.removed) }
     }
-}
-
-/// Where a trail leads, seen from some paths.
-enum Lead {
-    /// To the end of a path, or beyond.
-    Inside,
-    /// Along a path.
-    Towards,
-    /// Along none.
-    Away,
-}
-
-fn lead(paths: &[&[&str]], trail: &[&PathElement]) -> Lead {
-    let fits = |step: &str, element: &PathElement| match element {
-        PathElement::Field(name) => step == name,
-        PathElement::Key(_) | PathElement::Value(_) | PathElement::Index(_) => step == "*",
-    };
-    let mut lead = Lead::Away;
-    for path in paths {
-        if path.iter().zip(trail).all(|(step, element)| fits(step, element)) {
-            if path.len() <= trail.len() {
-                return Lead::Inside;
-            }
-            lead = Lead::Towards;
-        }
-    }
-    lead
 }
 
 /// What differs between two objects, in the names of every version that is asked for.
 #[derive(Debug)]
 pub(super) struct Comparison<'a> {
     target: &'a Target<'a>,
-    old: &'a Value,
-    new: &'a Value,
+    old: &'a Object,
+    new: &'a Object,
     versions: BTreeMap<String, Option<Changes>>,
 }
 
 impl<'a> Comparison<'a> {
-    pub(super) fn new(target: &'a Target<'a>, old: &'a Value, new: &'a Value) -> Self {
+    pub(super) fn new(target: &'a Target<'a>, old: &'a Object, new: &'a Object) -> Self {
         let own = target.compare(old, new, target.shape);
         Self { target, old, new, versions: BTreeMap::from([(target.api_version.clone(), Some(own))]) }
     }
@@ -129,7 +99,7 @@ impl<'a> Comparison<'a> {
         let changes = versions.entry(api_version.to_owned()).or_insert_with(|| {
             let twin = target.twins.iter().find(|twin| twin.api_version == api_version)?;
             let shape = Shape::of_definition(&twin.schema);
-            Some(target.compare(&target.convert(old, twin)?, &target.convert(new, twin)?, shape))
+            Some(target.compare(&target.convert(old, twin), &target.convert(new, twin), shape))
         });
         changes.as_ref()
     }
@@ -137,11 +107,11 @@ impl<'a> Comparison<'a> {
 
 impl Target<'_> {
     /// The same object in another version.
-    fn convert(&self, value: &Value, twin: &Twin) -> Option<Value> {
-        let mut object = Object::from_value(value.clone())?;
+    fn convert(&self, object: &Object, twin: &Twin) -> Object {
+        let mut object = object.clone();
         self.strategy.to_stored(&mut object);
         twin.strategy.to_served(&mut object);
-        Some(object.into_value())
+        object
     }
 
     /// The same object, back from another version.
@@ -163,7 +133,8 @@ impl Target<'_> {
             return Some(run(value, self.shape));
         }
         let twin = self.twins.iter().find(|twin| twin.api_version == api_version)?;
-        Some(run(&self.convert(value, twin)?, Shape::of_definition(&twin.schema)))
+        let object = Object::from_value(value.clone())?;
+        Some(run(&self.convert(&object, twin).into_value(), Shape::of_definition(&twin.schema)))
     }
 
     /// Changes an object in the names of a version; `None` if there is no such version.
@@ -177,6 +148,8 @@ impl Target<'_> {
             return Some(edit(value, self.shape));
         }
         let twin = self.twins.iter().find(|twin| twin.api_version == api_version)?;
-        self.convert_back(edit(&self.convert(value, twin)?, Shape::of_definition(&twin.schema)), twin)
+        let object = Object::from_value(value.clone())?;
+        let edited = edit(&self.convert(&object, twin).into_value(), Shape::of_definition(&twin.schema));
+        self.convert_back(edited, twin)
     }
 }
