@@ -58,14 +58,14 @@ pub(crate) fn generate() -> (BTreeMap<String, Value>, Vec<Kind>) {
     each!(builder.kind:
         core { Binding }
         autoscaling_v1 { Scale }
-        authentication { SelfSubjectReview }
+        authentication { SelfSubjectReview TokenReview }
         authorization { LocalSubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview }
         policy { Eviction }
         meta { APIGroup APIGroupList APIResourceList APIVersions Status }
     );
     each!(builder.kind_with_list:
         core {
-            ConfigMap Endpoints Event LimitRange Namespace Node PersistentVolume PersistentVolumeClaim Pod PodTemplate
+            ComponentStatus ConfigMap Endpoints Event LimitRange Namespace Node PersistentVolume PersistentVolumeClaim Pod PodTemplate
             ReplicationController ResourceQuota Secret Service ServiceAccount
         }
         admissionregistration {

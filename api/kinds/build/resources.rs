@@ -77,6 +77,10 @@ impl Table<'_> {
                     row["stored"] = false.into();
                     row["verbs"] = json!(["create"]);
                 }
+                ("live", "") => {
+                    row["stored"] = false.into();
+                    row["verbs"] = json!(["get", "list"]);
+                }
                 ("returns-deleted", "") => row["returns_deleted"] = true.into(),
                 ("create-on-update", "") => row["create_on_update"] = true.into(),
                 ("conditional-update", "") => row["unconditional_update"] = false.into(),

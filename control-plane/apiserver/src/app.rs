@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use apiserver_core::{Registry, Resource};
 use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
 use crate::documents::Documents;
@@ -44,6 +45,8 @@ pub(crate) struct App {
     pub(crate) documents: Documents,
     /// Where the server is in its life.
     pub(crate) phase: watch::Sender<Phase>,
+    /// Connections that went on in another protocol than HTTP.
+    pub(crate) switched: TaskTracker,
     /// Whether the objects a fresh server makes are there.
     pub(crate) bootstrapped: watch::Sender<bool>,
     /// Which checks failed when a health endpoint was last asked.
@@ -63,9 +66,10 @@ impl App {
         }
         Self {
             event_leases: LeasePool::new(options.event_ttl),
-            addresses: ServiceAddresses::new(options.service_range, options.node_ports),
+            addresses: ServiceAddresses::new(options.service_ranges.clone(), options.node_ports),
             documents: Documents::new(registry.clone(), options.advertise, options.listen.port()),
             phase: watch::Sender::new(Phase::Serving),
+            switched: TaskTracker::new(),
             bootstrapped: watch::Sender::new(false),
             unwell: Mutex::default(),
             reads: Semaphore::new(options.max_reads),

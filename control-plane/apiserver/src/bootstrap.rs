@@ -1,5 +1,5 @@
-//! What a fresh server makes itself: the system namespaces, the system's priority classes, and the `kubernetes` Service with
-//! its endpoints.
+//! What a fresh server makes itself: the system namespaces, the system's priority classes, the default range of addresses, the
+//! levels and flows of requests, the rows of what it serves, and the `kubernetes` Service with its endpoints.
 //!
 //! Several servers share the Service: each keeps a record of its address alive on a lease, and the endpoints are the
 //! addresses of all records.
@@ -10,9 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apiserver_core::engine::{Prepared, Updated, prepare_update};
+use apiserver_core::kinds::service::Cidr;
+use apiserver_core::kinds::{api_service, flow_control};
 use apiserver_core::{Object, Resource, Status};
 use backoff::Backoff;
 use bytes::Bytes;
+use futures::{TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -34,6 +37,11 @@ const PRIORITIES: [(&str, i64, &str); 2] = [
         "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
     ),
 ];
+/// The range of addresses every cluster has.
+const DEFAULT_RANGE: &str = "kubernetes";
+/// Objects made at once: enough to share the store's flushes, few enough to leave room for others.
+const AT_ONCE: usize = 16;
+const FLOW_CONTROL: &str = "flowcontrol.apiserver.k8s.io";
 /// Where the records of servers are.
 const SERVERS: &str = "/registry/masterleases/";
 /// How long a record outlives its server.
@@ -102,10 +110,69 @@ async fn round(app: &Arc<App>, port: u16) -> Result<(), BootstrapError> {
         let class = json!({ "metadata": { "name": name }, "value": value, "description": description });
         ensure(app, priorities, None, class).await?;
     }
+    default_range(app).await?;
     ensure(app, app.core_row("services"), Some("default"), service(app, port)).await?;
+    system_objects(app).await?;
     let lease = app.store.grant(RECORD_TTL).await?;
     app.store.put(&record_key(app.options.advertise), Bytes::from_static(b"{}"), lease).await?;
     endpoints(app, port).await
+}
+
+/// Makes the levels and flows of requests, and the rows of what is served: many at once, so that a fresh cluster is soon ready.
+async fn system_objects(app: &Arc<App>) -> Result<(), BootstrapError> {
+    let row = |group: &str, plural: &str| app.registry.lookup(group, "v1", plural);
+    let objects = [
+        (row(FLOW_CONTROL, "prioritylevelconfigurations"), flow_control::priority_levels()),
+        (row(FLOW_CONTROL, "flowschemas"), flow_control::flow_schemas()),
+        (row("apiregistration.k8s.io", "apiservices"), api_service::local(&app.registry)),
+    ];
+    let all = objects.into_iter().flat_map(|(row, objects)| objects.into_iter().map(move |object| Ok((row, object))));
+    stream::iter(all).try_for_each_concurrent(AT_ONCE, |(row, object)| ensure(app, row, None, object)).await
+}
+
+/// Makes the range of addresses the command line names, ready for use. A cluster that has gained its second family gains it here.
+async fn default_range(app: &Arc<App>) -> Result<(), BootstrapError> {
+    let Some(row) = app.registry.lookup("networking.k8s.io", "v1", "servicecidrs") else { return Ok(()) };
+    let cidrs: Vec<String> = app.options.service_ranges.iter().map(ToString::to_string).collect();
+    ensure(app, Some(row), None, json!({ "metadata": { "name": DEFAULT_RANGE }, "spec": { "cidrs": cidrs } })).await?;
+    let user = writes::own_user();
+    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(writes::OWN_MANAGER) };
+    let absent = || Status::not_found(row, DEFAULT_RANGE);
+    let failed = |source| BootstrapError::Object { what: format!("servicecidrs {DEFAULT_RANGE}"), source };
+    let unchanged =
+        |old: &Object| Ok(Updated::Unchanged(Prepared { object: without_version(old), warnings: Vec::new() }));
+    writer
+        .change(&row.key(None, DEFAULT_RANGE), absent, |old, context| {
+            let had = old.list(&["spec", "cidrs"]);
+            if had.len() != 1 || cidrs.len() != 2 || had[0] != *cidrs[0] {
+                return unchanged(old);
+            }
+            let mut new = old.clone();
+            new.set(&["spec", "cidrs"], cidrs.clone());
+            prepare_update(row, None, old, new, context)
+        })
+        .await
+        .map_err(failed)?;
+    writer
+        .change(&row.key(None, DEFAULT_RANGE), absent, |old, context| {
+            // Of a range that is not the one of the command line nobody here knows whether it is ready.
+            let ours =
+                old.list(&["spec", "cidrs"]).iter().map(Value::as_str).eq(cidrs.iter().map(|one| Some(one.as_str())));
+            if !ours || old.list(&["status", "conditions"]).iter().any(|one| one["type"] == "Ready") {
+                return unchanged(old);
+            }
+            let mut conditions = old.list(&["status", "conditions"]).to_vec();
+            conditions.push(json!({
+                "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes default Service CIDR is ready",
+                "lastTransitionTime": apiserver_core::time::seconds(context.now),
+            }));
+            let mut new = old.clone();
+            new.set(&["status", "conditions"], conditions);
+            prepare_update(row, Some("status"), old, new, context)
+        })
+        .await
+        .map(|_| ())
+        .map_err(failed)
 }
 
 /// Creates an object unless the cache shows that it is there.
@@ -130,7 +197,9 @@ async fn ensure(
 
 /// The Service clients inside the cluster reach the API by. Its address is the first of the range.
 fn service(app: &App, port: u16) -> Value {
-    let address = app.options.service_range.at(0).to_string();
+    let range = app.options.service_ranges.first();
+    let address = range.and_then(|range| range.nth(1)).map(|address| address.to_string()).unwrap_or_default();
+    let family = range.map_or("IPv4", Cidr::family);
     json!({
         "metadata": {
             "name": "kubernetes",
@@ -140,7 +209,7 @@ fn service(app: &App, port: u16) -> Value {
             "type": "ClusterIP",
             "clusterIP": address,
             "clusterIPs": [address],
-            "ipFamilies": ["IPv4"],
+            "ipFamilies": [family],
             "ipFamilyPolicy": "SingleStack",
             "sessionAffinity": "None",
             "ports": [{ "name": "https", "port": 443, "protocol": "TCP", "targetPort": port }],

@@ -10,6 +10,7 @@
 
 mod event;
 mod feed;
+mod kept;
 mod object;
 mod state;
 
@@ -20,8 +21,8 @@ use std::time::Duration;
 use apiserver_core::Resource;
 use tokio::sync::watch;
 
-pub(crate) use event::{CacheEvent, EventType, Form, frame};
-pub(crate) use object::{CachedObject, Entry, Unreadable, served, with_resource_version};
+pub(crate) use event::{CacheEvent, EventType, Form, Shown, Style, Wire, frame};
+pub(crate) use object::{CachedObject, Entry, Unreadable, message, metadata, served, with_resource_version};
 pub(crate) use state::{Batch, Cursor, Overrun, Snapshot};
 
 use state::State;

@@ -10,7 +10,9 @@ use apiserver_core::{Resource, Status, protobuf, scale};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::USER_AGENT;
+use http::request::Parts;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
 use crate::http::body;
 use crate::http::negotiate::{self, BodyFormat, Negotiated};
@@ -31,6 +33,7 @@ pub(crate) struct Call {
     /// The form of the answer.
     pub(crate) form: Negotiated,
     body: Mutex<Option<Incoming>>,
+    upgrade: Mutex<Option<OnUpgrade>>,
     warnings: Mutex<Vec<String>>,
 }
 
@@ -40,13 +43,23 @@ impl Call {
         row: Arc<Resource>,
         target: ResourceRequest,
         user: User,
-        headers: HeaderMap,
+        mut parts: Parts,
         query: Vec<(String, String)>,
         form: Negotiated,
         body: Incoming,
     ) -> Self {
         let warnings = row.deprecation.iter().cloned().collect();
-        Self { row, target, user, headers, query, form, body: Mutex::new(Some(body)), warnings: Mutex::new(warnings) }
+        Self {
+            row,
+            target,
+            user,
+            upgrade: Mutex::new(parts.extensions.remove()),
+            headers: parts.headers,
+            query,
+            form,
+            body: Mutex::new(Some(body)),
+            warnings: Mutex::new(warnings),
+        }
     }
 
     /// The namespace of the path, for rows that have namespaces.
@@ -72,6 +85,11 @@ impl Call {
             Some(incoming) => body::read(&self.headers, incoming).await,
             None => Ok(Bytes::new()),
         }
+    }
+
+    /// The connection, to speak another protocol on it once it is answered. It is there once, and on HTTP/1.1 only.
+    pub(crate) fn upgrade(&self) -> Option<OnUpgrade> {
+        self.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Reads an object of the given definition from the body: as text the core can decode, and which text that is.

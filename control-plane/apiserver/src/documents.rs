@@ -3,30 +3,50 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use apiserver_core::{Registry, discovery, openapi};
+use apiserver_core::{Registry, discovery, openapi, protobuf};
 use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha512};
 
 /// An encoded document.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Document {
     /// The JSON.
     pub(crate) json: Bytes,
     /// Hash of the JSON in capital hexadecimal digits; the `ETag`, in quotes, and the hash in URLs.
     pub(crate) hash: String,
+    /// Definition of its kind, if it is an object.
+    definition: &'static str,
+    protobuf: OnceLock<Bytes>,
 }
 
 impl Document {
-    fn new(value: &Value) -> Self {
+    fn new(definition: &'static str, value: &Value) -> Self {
         let json = Bytes::from(value.to_string());
         let mut hash = String::with_capacity(128);
         for byte in Sha512::digest(&json) {
             let _ = write!(hash, "{byte:02X}");
         }
-        Self { json, hash }
+        Self { json, hash, definition, protobuf: OnceLock::new() }
+    }
+
+    /// The document in protobuf, if it is an object or the v2 document; made when it is first asked for.
+    pub(crate) fn protobuf(&self) -> Bytes {
+        let make = || {
+            let tree: Value = serde_json::from_slice(&self.json).unwrap_or_default();
+            match self.definition {
+                "" => openapi::v2_protobuf(&tree).into(),
+                definition => protobuf::object(definition, &tree).into(),
+            }
+        };
+        self.protobuf.get_or_init(make).clone()
+    }
+
+    /// Definition of the document's kind; empty if it is no object.
+    pub(crate) fn definition(&self) -> &'static str {
+        self.definition
     }
 }
 
@@ -53,6 +73,19 @@ pub(crate) enum Name {
     Swagger,
 }
 
+impl Name {
+    fn definition(&self) -> &'static str {
+        match self {
+            Self::Versions => "io.k8s.apimachinery.pkg.apis.meta.v1.APIVersions",
+            Self::Groups => "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList",
+            Self::Group(_) => "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup",
+            Self::Resources(_, _) => "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList",
+            Self::AggregatedCore | Self::AggregatedGroups => protobuf::AGGREGATED,
+            Self::OpenApiIndex | Self::OpenApi(_) | Self::Swagger => "",
+        }
+    }
+}
+
 /// The documents of one registry.
 pub(crate) struct Documents {
     registry: Registry,
@@ -74,7 +107,7 @@ impl Documents {
             return Some(Arc::clone(made));
         }
         // Made outside the lock: two at once make the same, and only one stays.
-        let document = Arc::new(Document::new(&self.make(name)?));
+        let document = Arc::new(Document::new(name.definition(), &self.make(name)?));
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(made.entry(name.clone()).or_insert(document)))
     }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod bind;
+mod components;
 mod evict;
 mod list;
 pub(crate) mod paths;
@@ -14,14 +15,15 @@ mod write;
 use std::sync::Arc;
 
 use apiserver_core::resource::Verb;
-use apiserver_core::{Object, Status};
+use apiserver_core::{Object, Status, protobuf};
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
+use crate::cache::{CachedObject, served};
 use crate::call::Call;
-use crate::http::negotiate::{Negotiated, Transform};
+use crate::http::negotiate::{Encoding, Transform};
 use crate::http::query;
 use crate::http::respond::{self, Answer};
 
@@ -46,12 +48,18 @@ pub(crate) async fn serve(app: &Arc<App>, call: &Call, verb: Verb) -> Result<Ans
             Some(_) => {}
         },
     }
+    if !row.stored && matches!(verb, Verb::Get | Verb::List) {
+        return components::serve(app, call).await;
+    }
     match (verb, call.subresource()) {
         (Verb::Get, _) => read::get(app, call).await,
         (Verb::List, _) => list::list(app, call).await,
         (Verb::Watch, _) => watch::watch(app, call).await,
         (Verb::Create, Some("binding")) => bind::bind(app, call).await,
         (Verb::Create, Some("eviction")) => evict::evict(app, call).await,
+        (Verb::Create, None) if collection && !across && row.plural == "bindings" => {
+            bind::bind_by_name(app, call).await
+        }
         (Verb::Create, None) if collection && !row.stored => review::answer(call).await,
         (Verb::Create, None) if collection && !across => write::create(app, call).await,
         (Verb::Create, _) => Err(Status::method_not_allowed()),
@@ -63,27 +71,42 @@ pub(crate) async fn serve(app: &Arc<App>, call: &Call, verb: Verb) -> Result<Ans
     }
 }
 
-/// Sends one encoded object in the form the client asked for.
+/// Sends one object, encoded in JSON, in the form the client asked for.
 fn object(call: &Call, code: StatusCode, json: Bytes) -> Result<Answer, Status> {
     let tree = || Object::from_stored(&json).map_err(Status::internal);
     if call.is_scale() {
-        let form = Negotiated { transform: Transform::None, ..call.form };
-        return Ok(respond::json(code, apiserver_core::scale::of(&tree()?).to_bytes().into(), form));
+        let scale = apiserver_core::scale::of(&tree()?).to_bytes();
+        return Ok(respond::json(code, call.definition(), scale.into(), call.form));
     }
     Ok(match call.form.transform {
-        Transform::None => respond::json(code, json, call.form),
+        Transform::None => respond::json(code, call.definition(), json, call.form),
         Transform::Table { beta } => {
             let object = tree()?;
             let mut metadata = Map::new();
             if let Some(version) = object.resource_version() {
                 metadata.insert("resourceVersion".to_owned(), version.into());
             }
-            respond::value(code, &table(call, &metadata, &[object], true, beta)?, call.form)
+            respond::value(code, "", &table(call, &metadata, &[object], true, beta)?, call.form)
         }
-        Transform::Metadata { beta } => {
-            respond::value(code, &in_version(apiserver_core::table::partial_object(&tree()?), beta), call.form)
-        }
+        Transform::Metadata { beta } => respond::json(code, protobuf::PARTIAL, partial(&json, beta).into(), call.form),
     })
+}
+
+/// Sends one cached object in the form the client asked for.
+fn cached_object(call: &Call, object: &CachedObject) -> Result<Answer, Status> {
+    let row = &call.row;
+    if call.form.encoding != Encoding::Protobuf || row.strategy.is_converted() || call.is_scale() {
+        return self::object(call, StatusCode::OK, served(row, object.json.clone()).map_err(Status::internal)?);
+    }
+    let message = object.message(&row.schema);
+    let bytes = match call.form.transform {
+        Transform::None | Transform::Table { .. } => protobuf::wrap(&row.api_version(), &row.kind, &message),
+        Transform::Metadata { beta } => {
+            let metadata = &message[..protobuf::metadata_length(&message)];
+            protobuf::wrap(meta_version(beta), "PartialObjectMetadata", metadata)
+        }
+    };
+    Ok(respond::encoded(StatusCode::OK, Encoding::Protobuf, bytes.into(), call.form))
 }
 
 /// A Table of objects.
@@ -99,21 +122,31 @@ fn table(
     Ok(in_version(apiserver_core::table::table(&call.row, metadata, objects, include, with_columns, now), beta))
 }
 
-const BETA: &str = "meta.k8s.io/v1beta1";
+/// The version of `meta.k8s.io` the client asked for.
+fn meta_version(beta: bool) -> &'static str {
+    if beta { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" }
+}
+
+/// `PartialObjectMetadata` of an object in JSON, whose metadata is taken as it is written.
+fn partial(json: &[u8], beta: bool) -> String {
+    let version = meta_version(beta);
+    let metadata = crate::cache::metadata(json);
+    format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"{version}\",\"metadata\":{metadata}}}")
+}
 
 /// Puts the version of `meta.k8s.io` the client asked for, into the rows' objects too.
 fn in_version(mut value: Value, beta: bool) -> Value {
     if !beta {
         return value;
     }
-    value["apiVersion"] = BETA.into();
+    value["apiVersion"] = meta_version(beta).into();
     for rows in ["rows", "items"] {
         for row in value.get_mut(rows).and_then(Value::as_array_mut).into_iter().flatten() {
             let object = if rows == "rows" { row.get_mut("object") } else { Some(row) };
             if let Some(object) = object
                 && object.get("kind").and_then(Value::as_str) == Some("PartialObjectMetadata")
             {
-                object["apiVersion"] = BETA.into();
+                object["apiVersion"] = meta_version(beta).into();
             }
         }
     }

@@ -37,12 +37,17 @@ impl Check {
     async fn passes(self, app: &App) -> bool {
         match self {
             Self::Ping => true,
-            Self::Store => matches!(tokio::time::timeout(STORE, app.store.revision()).await, Ok(Ok(_))),
+            Self::Store => store_is_well(app).await,
             Self::WatchCaches => app.caches().all(|cache| cache.is_ready()),
             Self::SystemObjects => *app.bootstrapped.borrow(),
             Self::Shutdown => *app.phase.borrow() == Phase::Serving,
         }
     }
+}
+
+/// Whether the store answers, in time, as of now.
+pub(crate) async fn store_is_well(app: &App) -> bool {
+    matches!(tokio::time::timeout(STORE, app.store.revision()).await, Ok(Ok(_)))
 }
 
 /// The checks of an endpoint. Liveness leaves the store out: a restart of this server does not bring the store back.

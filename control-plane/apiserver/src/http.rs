@@ -2,5 +2,6 @@
 
 pub(crate) mod body;
 pub(crate) mod negotiate;
-pub(crate) mod query;
 pub(crate) mod respond;
+
+pub(crate) use apiserver_core::query;

@@ -103,7 +103,8 @@ async fn live(options: Options) -> Result<(), RunError> {
     for cache in app.caches() {
         background.spawn(Arc::clone(cache).run(Arc::clone(&store)));
     }
-    background.spawn(service_addresses::ServiceAddresses::follow(Arc::clone(&app)));
+    background.spawn(service_addresses::follow(Arc::clone(&app)));
+    background.spawn(service_addresses::repair::run(Arc::clone(&app)));
     background.spawn(bootstrap::run(Arc::clone(&app), port));
     if !app.options.store.compaction_interval.is_zero() {
         background.spawn(compaction::run(store, app.options.store.compaction_interval));

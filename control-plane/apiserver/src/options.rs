@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use apiserver_core::kinds::service::Cidr;
 use clap::Parser;
 
 /// The flags as written.
@@ -46,7 +47,7 @@ pub(crate) struct Flags {
     /// Address other members of the cluster reach this server at.
     #[arg(long)]
     advertise_address: Option<IpAddr>,
-    /// Range of cluster addresses for Services.
+    /// Range of cluster addresses for Services; one of each family, comma separated, for both.
     #[arg(long, default_value = "10.96.0.0/12")]
     service_cluster_ip_range: String,
     /// Range of node ports for Services.
@@ -120,8 +121,8 @@ pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     /// Where others reach this server.
     pub(crate) advertise: IpAddr,
-    /// Cluster addresses.
-    pub(crate) service_range: Ipv4Range,
+    /// Ranges of cluster addresses: of one family or of both, the default one first.
+    pub(crate) service_ranges: Vec<Cidr>,
     /// First and last node port.
     pub(crate) node_ports: (u16, u16),
     /// Whether `system:anonymous` may try.
@@ -140,41 +141,6 @@ pub(crate) struct Options {
     pub(crate) shutdown_delay: Duration,
     /// Where to write the address listened on.
     pub(crate) listen_address_file: Option<PathBuf>,
-}
-
-/// An IPv4 network that Services take their addresses from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ipv4Range {
-    network: u32,
-    prefix: u8,
-}
-
-impl Ipv4Range {
-    /// Reads `a.b.c.d/len`; the host bits must be zero and at least two bits must be left for hosts.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let (address, length) = text.split_once('/').ok_or_else(|| format!("{text:?} is not address/length"))?;
-        let address: Ipv4Addr = address.parse().map_err(|_| format!("{address:?} is not an IPv4 address"))?;
-        let prefix: u8 = length.parse().map_err(|_| format!("{length:?} is not a prefix length"))?;
-        if !(8..=30).contains(&prefix) {
-            return Err(format!("prefix length {prefix} is not between 8 and 30"));
-        }
-        let network = u32::from(address);
-        if network & (u32::MAX >> prefix) != 0 {
-            return Err(format!("{text} has bits set behind its prefix"));
-        }
-        Ok(Self { network, prefix })
-    }
-
-    /// The address at `offset`, where 0 is the first that can be given out.
-    pub(crate) fn at(self, offset: u32) -> Ipv4Addr {
-        Ipv4Addr::from(self.network + 1 + offset)
-    }
-}
-
-impl std::fmt::Display for Ipv4Range {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", Ipv4Addr::from(self.network), self.prefix)
-    }
 }
 
 /// Every bad flag, one per line.
@@ -210,9 +176,9 @@ impl Flags {
         if self.etcd_prefix.trim_end_matches('/') != "/registry" {
             errors.push("--etcd-prefix: only /registry is supported".to_owned());
         }
-        let service_range = Ipv4Range::parse(&self.service_cluster_ip_range).unwrap_or_else(|why| {
+        let service_ranges = service_ranges(&self.service_cluster_ip_range).unwrap_or_else(|why| {
             errors.push(format!("--service-cluster-ip-range: {why}"));
-            Ipv4Range { network: 0, prefix: 30 }
+            Vec::new()
         });
         let node_ports = port_range(&self.service_node_port_range).unwrap_or_else(|why| {
             errors.push(format!("--service-node-port-range: {why}"));
@@ -240,7 +206,7 @@ impl Flags {
             serving: (self.tls_cert_file, self.tls_private_key_file),
             listen: SocketAddr::new(self.bind_address, self.secure_port),
             advertise: self.advertise_address.unwrap_or_else(|| default_address(self.bind_address)),
-            service_range,
+            service_ranges,
             node_ports,
             anonymous: self.anonymous_auth,
             event_ttl: self.event_ttl,
@@ -263,6 +229,27 @@ fn default_address(bind: IpAddr) -> IpAddr {
     UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
         .and_then(|socket| socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).and_then(|()| socket.local_addr()))
         .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
+}
+
+/// Reads one range, or one of each family. Host bits must be zero, some must be left, and no range is larger than what upstream's
+/// allocators can search.
+fn service_ranges(text: &str) -> Result<Vec<Cidr>, String> {
+    let mut ranges: Vec<Cidr> = Vec::new();
+    for one in text.split(',') {
+        let range = Cidr::parse(one).ok_or_else(|| format!("{one:?} is not address/length"))?;
+        if range.to_string() != one {
+            return Err(format!("{one} has bits set behind its prefix (or is not written as {range})"));
+        }
+        let (least, most) = if range.family() == "IPv4" { (8, 30) } else { (64, 126) };
+        if !(least..=most).contains(&range.bits()) {
+            return Err(format!("prefix length {} is not between {least} and {most}", range.bits()));
+        }
+        if ranges.len() == 2 || ranges.iter().any(|other| other.family() == range.family()) {
+            return Err(format!("{text}: at most one range of each family"));
+        }
+        ranges.push(range);
+    }
+    Ok(ranges)
 }
 
 fn port_range(text: &str) -> Result<(u16, u16), String> {
@@ -320,7 +307,7 @@ mod tests {
         let options =
             parse(&["--service-cluster-ip-range=10.0.0.0/24", "--event-ttl=1h30m", "--secure-port=0"]).unwrap();
         assert_eq!(options.store.endpoints.len(), 2);
-        assert_eq!(options.service_range.at(0).to_string(), "10.0.0.1");
+        assert_eq!(options.service_ranges[0].to_string(), "10.0.0.0/24");
         assert_eq!(options.event_ttl, Duration::from_mins(90));
         assert!(!options.anonymous);
     }
@@ -340,11 +327,20 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_read_and_written_back() {
-        let range = Ipv4Range::parse("10.96.0.0/12").unwrap();
-        assert_eq!(range.to_string(), "10.96.0.0/12");
-        for bad in ["10.96.0.0", "10.96.0.1/12", "10.96.0.0/31", "fd00::/64", "10.0.0.0/x"] {
-            assert!(Ipv4Range::parse(bad).is_err(), "{bad} was taken");
+    fn ranges_are_of_different_families() {
+        let shown = |text: &str| service_ranges(text).map(|all| all.iter().map(Cidr::to_string).collect::<Vec<_>>());
+        assert_eq!(shown("10.96.0.0/12"), Ok(vec!["10.96.0.0/12".to_owned()]));
+        assert_eq!(shown("fd00::/108,10.0.0.0/24").map(|all| all.len()), Ok(2));
+        for bad in [
+            "10.96.0.0",
+            "10.96.0.1/12",
+            "10.96.0.0/31",
+            "fd00::/48",
+            "10.0.0.0/x",
+            "10.0.0.0/24,10.1.0.0/24",
+            "10.0.0.0/24,fd00::/108,fd01::/108",
+        ] {
+            assert!(shown(bad).is_err(), "{bad} was taken");
         }
     }
 

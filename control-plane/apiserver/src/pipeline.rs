@@ -73,6 +73,7 @@ pub(crate) async fn serve(app: Arc<App>, peer: Arc<Peer>, request: hyper::Reques
     match answer.body() {
         // A watch counts when it ends; its body does that.
         Body::Stream(_) if info.verb == Verb::Watch => {}
+        Body::Whole(_) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {}
         Body::Whole(_) | Body::Stream(_) => app.metrics.request(labels, code, took),
     }
     answer
@@ -161,7 +162,7 @@ async fn authenticated(
             };
             let verb = verb.ok_or_else(Status::method_not_allowed)?;
             let form = negotiate::answer(&parts.headers, &query, Allowed::Objects)?;
-            let call = Call::new(Arc::clone(row), target.clone(), user, parts.headers, query, form, body);
+            let call = Call::new(Arc::clone(row), target.clone(), user, parts, query, form, body);
             let outcome = handlers::serve(app, &call, verb).await;
             let warnings = call.warnings();
             let mut answer = outcome.unwrap_or_else(|status| respond::failure(&status, form));

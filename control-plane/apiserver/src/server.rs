@@ -148,7 +148,9 @@ impl Listening {
         }
         drop(listener);
         reload.abort();
-        if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        app.switched.close();
+        let finished = futures::future::join(graceful.shutdown(), app.switched.wait());
+        if tokio::time::timeout(DRAIN, finished).await.is_err() {
             tracing::warn!("some requests did not finish in time");
         }
     }
@@ -189,7 +191,7 @@ async fn serve_connection(
         .max_send_buf_size(256 << 10)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(15));
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection broke");
     }

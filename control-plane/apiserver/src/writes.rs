@@ -17,6 +17,7 @@ use rand::RngExt as _;
 
 use crate::app::App;
 use crate::cache::with_resource_version;
+use crate::service_addresses;
 use crate::store_client::{Change, Claim, Commit, Put, StoreError};
 
 /// Names tried for `generateName`; upstream's number.
@@ -25,7 +26,7 @@ const NAME_TRIES: u32 = 8;
 /// progress; the deadline of the request usually comes first.
 const CHANGE_TRIES: u32 = 64;
 /// How often a Service tries other addresses after others took the chosen ones.
-const ADDRESS_TRIES: u32 = 16;
+const ADDRESS_TRIES: usize = 16;
 
 /// Who writes what: the arguments every write shares.
 #[derive(Clone, Copy)]
@@ -90,7 +91,7 @@ pub(crate) fn uuid() -> String {
 
 impl Writer<'_> {
     /// Calls `decide` with a fresh context; Services see what addresses are held.
-    fn decide<T>(&self, decide: impl FnOnce(&Context<'_>) -> T) -> T {
+    fn decide<T>(&self, refused: &[String], decide: impl FnOnce(&Context<'_>) -> T) -> T {
         let fresh = Fresh::new();
         let context = Context {
             now: jiff::Timestamp::now(),
@@ -100,6 +101,7 @@ impl Writer<'_> {
             user: self.user,
             addresses: None,
             manager: self.manager,
+            refused,
         };
         if self.has_addresses() {
             self.app.addresses.with(|held| decide(&Context { addresses: Some(held), ..context }))
@@ -110,7 +112,7 @@ impl Writer<'_> {
 
     /// Decides on something that needs the context but writes nothing by itself.
     pub(crate) fn with_context<T>(&self, decide: impl FnOnce(&Context<'_>) -> T) -> T {
-        self.decide(decide)
+        self.decide(&[], decide)
     }
 
     fn has_addresses(&self) -> bool {
@@ -126,9 +128,10 @@ impl Writer<'_> {
     ) -> Result<Written, Status> {
         let generated = object.name().is_none() && object.generate_name().is_some();
         let mut names_left = if generated { NAME_TRIES } else { 1 };
-        let mut addresses_left = ADDRESS_TRIES;
+        let mut refused = Vec::new();
         loop {
-            let prepared = self.decide(|context| prepare_create(self.row, namespace, name, object.clone(), context))?;
+            let prepared =
+                self.decide(&refused, |context| prepare_create(self.row, namespace, name, object.clone(), context))?;
             let name = prepared.object.name().unwrap_or_default().to_owned();
             if let Some(namespace) = namespace {
                 self.admit(&name, namespace).await?;
@@ -143,11 +146,7 @@ impl Writer<'_> {
             }
             match self.put(&key, None, &prepared.object).await? {
                 Commit::Done { revision } => return finish(prepared, revision),
-                Commit::Taken { claim } if addresses_left > 0 => {
-                    addresses_left -= 1;
-                    self.app.addresses.taken(&claim);
-                }
-                Commit::Taken { .. } => return Err(Status::internal("no free address could be had")),
+                Commit::Taken { claim } => self.refused(&claim, &mut refused)?,
                 Commit::Conflict { .. } => {
                     names_left -= 1;
                     if names_left == 0 {
@@ -160,6 +159,15 @@ impl Writer<'_> {
                 }
             }
         }
+    }
+
+    /// Another Service has what this one chose or asked for: the next decision knows.
+    fn refused(&self, claim: &str, refused: &mut Vec<String>) -> Result<(), Status> {
+        if refused.len() >= ADDRESS_TRIES {
+            return Err(Status::internal("no free address could be had"));
+        }
+        refused.extend(self.app.addresses.refused(claim));
+        Ok(())
     }
 
     /// Refuses new objects in a namespace that is missing or going.
@@ -209,9 +217,10 @@ impl Writer<'_> {
         decide: impl Fn(&Object, &Context<'_>) -> Result<Updated, Status>,
     ) -> Result<Written, Status> {
         let mut current = self.near(key, "update").await?;
+        let mut refused = Vec::new();
         for _ in 0..CHANGE_TRIES {
             let Some(now) = current else { return Err(absent()) };
-            let updated = match self.decide(|context| decide(&now.object, context)) {
+            let updated = match self.decide(&refused, |context| decide(&now.object, context)) {
                 Ok(Updated::Unchanged(_)) | Err(_) if !now.live => {
                     current = self.live(key, "update").await?;
                     continue;
@@ -233,7 +242,7 @@ impl Writer<'_> {
             match commit {
                 Commit::Done { revision } => return finish(prepared, revision),
                 Commit::Taken { claim } => {
-                    self.app.addresses.taken(&claim);
+                    self.refused(&claim, &mut refused)?;
                     current = Some(now);
                 }
                 Commit::Conflict { current: found } => current = found.map(|kv| read(self.row, &kv)).transpose()?,
@@ -300,12 +309,12 @@ impl Writer<'_> {
             cache.wrote(*revision);
         }
         if self.has_addresses() {
-            self.app.addresses.replaced(old, new);
+            self.app.addresses.wrote(old, new);
         }
     }
 
     fn claims(&self, old: Option<&Object>, new: Option<&Object>) -> (Vec<Claim>, Vec<String>) {
-        if self.has_addresses() { crate::service_addresses::claims(old, new) } else { (Vec::new(), Vec::new()) }
+        if self.has_addresses() { service_addresses::claims(old, new) } else { (Vec::new(), Vec::new()) }
     }
 
     /// What is there, to delete it: from the cache first.

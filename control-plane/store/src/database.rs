@@ -9,11 +9,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::Bytes;
 use rocksdb::properties;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, FlushOptions, Options, Range,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, FlushOptions, Options,
     ReadOptions, Snapshot, WriteBatch, WriteBufferManager,
 };
 use store_core::compaction::Step;
-use store_core::encoding::kv_bounds;
 use store_core::live::Live;
 use store_core::overlay::Write;
 use store_core::{Cursor, Fault, KeyRange, Revision, Space, View};
@@ -26,7 +25,7 @@ const CACHE_BYTES: usize = 12 << 20;
 /// Writes that are not in files yet, of all spaces together. More: longer replay after a crash, fewer and larger files.
 const WRITE_BUFFER_BYTES: usize = 24 << 20;
 /// Live pairs that are kept in memory. A state that has more is read from its files.
-const LIVE_BYTES: usize = 16 << 20;
+const LIVE_BYTES: usize = 48 << 20;
 /// The name of the file that says which generation of the database counts.
 const CURRENT: &str = "state";
 
@@ -191,6 +190,15 @@ impl Database {
         generation.db.flush_cfs_opt(&families, &options).map_err(io::Error::other)
     }
 
+    /// Whether nothing waits to be written to files, so that a write cannot wait for the disk.
+    pub fn is_level(&self) -> bool {
+        let generation = self.generation();
+        let waiting = generation.family(Space::Kv).ok().and_then(|family| {
+            generation.db.property_int_value_cf(family, properties::NUM_IMMUTABLE_MEM_TABLE).ok().flatten()
+        });
+        waiting == Some(0)
+    }
+
     /// Bytes in files and memory, and an estimate of how many of them are still of use.
     pub fn size(&self) -> io::Result<(u64, u64)> {
         let generation = self.generation();
@@ -209,17 +217,6 @@ impl Database {
             live += memory + number(properties::ESTIMATE_LIVE_DATA_SIZE)?;
         }
         Ok((all, live.min(all)))
-    }
-
-    /// About how many bytes the files have of all versions of some keys; a look at the files' indexes, not at the pairs.
-    pub fn bytes_of(&self, keys: &KeyRange) -> io::Result<u64> {
-        let generation = self.generation();
-        let (lower, upper) = kv_bounds(keys);
-        // No key of the state is as large as this.
-        let upper = upper.unwrap_or_else(|| vec![u8::MAX; 16]);
-        let sizes =
-            generation.db.get_approximate_sizes_cf(generation.family(Space::Kv)?, &[Range::new(&lower, &upper)]);
-        Ok(sizes.into_iter().sum())
     }
 
     /// Says whether files may be rewritten in the background from now on.
@@ -421,6 +418,14 @@ impl View for Moment<'_> {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Fault> {
         let found = self.snapshot.get_pinned_cf(family(self.db, space)?, key).map_err(read_fault(space))?;
         Ok(found.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn get_many(&self, space: Space, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, Fault> {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.snapshot);
+        let found = self.db.batched_multi_get_cf_opt(family(self.db, space)?, keys, true, &options);
+        let copied = |value: rocksdb::DBPinnableSlice<'_>| Bytes::copy_from_slice(&value);
+        found.into_iter().map(|found| Ok(found.map_err(read_fault(space))?.map(copied))).collect()
     }
 
     fn cursor<'a>(&'a self, space: Space, lower: &[u8], upper: Option<&[u8]>) -> Result<Box<dyn Cursor + 'a>, Fault> {

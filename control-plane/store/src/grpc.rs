@@ -6,11 +6,11 @@ mod election;
 mod follow;
 mod health;
 mod kv;
-pub(crate) mod large;
 mod lease;
 mod lock;
 mod maintenance;
 mod queue;
+pub(crate) mod range;
 mod watch;
 
 use std::sync::Arc;

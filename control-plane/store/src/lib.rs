@@ -66,6 +66,8 @@ pub const STORAGE_VERSION: &str = "3.7.0";
 
 /// How long the databases may take to close. What was acknowledged is on disk long before.
 const CLOSING: Duration = Duration::from_secs(5);
+/// How long a member that cannot tell its name to the cluster waits before it serves what it has.
+const UNPUBLISHED: Duration = Duration::from_secs(5);
 
 /// What a wrong command line ends with.
 const USAGE: u8 = 2;
@@ -158,6 +160,15 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
         let network = backup::target::Network::new(tokio::runtime::Handle::current(), stopping.clone());
         let target = plan.place.open(network)?;
         tokio::spawn(backup::worker::run(plan, target, Arc::clone(&node), stopping.clone()));
+    }
+    // Who is answered shall find this member's name. Without a leader there is nobody to tell it to, and still something to read.
+    let published = tokio::time::timeout(UNPUBLISHED, node.publish());
+    tokio::select! {
+        published = published => drop(published.transpose()?),
+        () = node.removed() => return Err(REMOVED.into()),
+        reason = node.poison.reason() => return Err(reason.to_owned().into()),
+        _ = terminated.recv() => return Ok(()),
+        _ = interrupted.recv() => return Ok(()),
     }
     let front = Front::new(Arc::clone(&node), stopping);
     for (listens, grpc) in [(&node.config.clients, true), (&node.config.observers, false)] {

@@ -40,7 +40,7 @@ use crate::fingerprints::{self, Fingerprints};
 use crate::folder;
 use crate::forward::Forwarder;
 use crate::founding::{self, PeerSide};
-use crate::grpc::large::Large;
+use crate::grpc::range::Room as RoomForRanges;
 use crate::leadership::Leadership;
 use crate::leases::Leases;
 use crate::metrics::{Gauges, Metrics};
@@ -107,8 +107,8 @@ pub struct Node {
     pub leadership: Arc<Leadership>,
     /// Places for snapshots under way to clients: each may take as much disk as the state.
     pub snapshots: Arc<Semaphore>,
-    /// Places for large answers.
-    pub large: Large,
+    /// The room for large answers to ranges.
+    pub room_for_ranges: RoomForRanges,
     raft: Raft,
     log: Log,
     links: Arc<Links>,
@@ -336,7 +336,7 @@ impl Node {
             compactor,
             entrance: Entrance::open(raft.clone()),
             snapshots: Arc::new(Semaphore::new(MAX_SNAPSHOTS)),
-            large: Large::default(),
+            room_for_ranges: RoomForRanges::default(),
             raft,
             log,
             links,

@@ -141,7 +141,8 @@ impl Front {
                     if let Err(refusal) = may_ask(&node, &request) {
                         return Ok(call.response(crate::grpc::refused(refusal).into_http()));
                     }
-                    routes.oneshot(call.request(request)).await.map(|response| call.response(response))
+                    let response = routes.oneshot(call.request(request)).await;
+                    response.map(|response| call.response(crate::grpc::range::unpack(response)))
                 } else {
                     Ok(pages::answer(&node, &request).await.map(Body::new))
                 };

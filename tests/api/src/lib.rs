@@ -2,6 +2,7 @@
 //!
 //! Every behaviour runs on our store and on etcd from the distribution's packages; `on_every_store!` makes a test of each.
 
+pub mod protobuf;
 pub mod samples;
 
 use serde_json::{Value, json};

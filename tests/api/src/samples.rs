@@ -1,6 +1,10 @@
 //! A valid object of every kind, and what its table shows.
 
+mod system;
+
 use serde_json::{Value, json};
+
+pub use system::{AUTHORITY, SIGNING_REQUEST};
 
 fn template() -> Value {
     json!({ "metadata": { "labels": { "app": "web" } }, "spec": { "containers": [{ "name": "c", "image": "example.test/c:1" }] } })
@@ -22,6 +26,8 @@ pub struct Sample {
     pub api_version: &'static str,
     /// The kind.
     pub kind: &'static str,
+    /// A valid name.
+    pub name: &'static str,
     /// A valid body, without type and name.
     pub body: Value,
     /// Columns of its table that are always shown.
@@ -49,13 +55,14 @@ fn sample(
 ) -> Sample {
     let root = if api_version == "v1" { "/api/v1".to_owned() } else { format!("/apis/{api_version}") };
     let path = if namespaced { format!("{root}/namespaces/default/{plural}") } else { format!("{root}/{plural}") };
-    Sample { path, api_version, kind, body, columns }
+    Sample { path, api_version, kind, name: "one", body, columns }
 }
 
 /// One of every kind but the core ones, which have tests of their own.
 pub fn samples() -> Vec<Sample> {
     let mut all = workloads();
     all.extend(others());
+    all.extend(system::samples());
     all
 }
 

@@ -11,6 +11,10 @@ on_every_store!(
     wishes_and_knowledge_are_written_apart,
     what_is_wrong_is_said_field_by_field,
     the_system_has_objects_of_its_own,
+    every_group_has_its_row_and_every_request_its_level,
+    certificates_are_asked_for_approved_and_issued,
+    autoscalers_are_the_same_in_both_versions,
+    parts_tokens_and_bindings_are_answered,
 );
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
@@ -19,15 +23,15 @@ async fn every_kind_lives_from_create_to_delete(cluster: Cluster) {
     let admin = cluster.admin();
     for sample in samples() {
         let (kind, path) = (sample.kind, &sample.path);
-        let made = admin.post(path, &sample.object("one")).await;
+        let made = admin.post(path, &sample.object(sample.name)).await;
         assert_eq!(made.code, 201, "{kind}: {}", made.text());
-        let one = format!("{path}/one");
+        let one = format!("{path}/{}", sample.name);
         let read = admin.get(&one).await.json();
         assert_eq!(read, made.json(), "{kind}");
         assert_eq!((&read["kind"], &read["apiVersion"]), (&json!(kind), &json!(sample.api_version)));
         let list = admin.get(path).await.json();
         assert_eq!(list["kind"], format!("{kind}List"));
-        assert!(names(&list).contains(&"one".to_owned()), "{kind}: {list}");
+        assert!(names(&list).contains(&sample.name.to_owned()), "{kind}: {list}");
 
         let table = admin.get_as(path, TABLE).await.json();
         let columns = table["columnDefinitions"].as_array().unwrap();
@@ -47,7 +51,7 @@ async fn every_kind_lives_from_create_to_delete(cluster: Cluster) {
         let stale = admin.put(&one, &read).await;
         assert_eq!((stale.code, stale.json()["reason"].clone()), (409, json!("Conflict")), "{kind}");
         let red = admin.get(&format!("{path}?labelSelector=color%3Dred")).await.json();
-        assert_eq!(names(&red), ["one"], "{kind}");
+        assert_eq!(names(&red), [sample.name], "{kind}");
 
         let gone = admin.delete(&one).await;
         assert_eq!(gone.code, 200, "{kind}: {}", gone.text());
@@ -61,20 +65,26 @@ async fn groups_are_discovered_in_upstreams_order(cluster: Cluster) {
     let found: Vec<&str> =
         groups["groups"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     let wanted = [
+        "apiregistration.k8s.io",
         "apps",
         "events.k8s.io",
         "authentication.k8s.io",
         "authorization.k8s.io",
         "autoscaling",
         "batch",
+        "certificates.k8s.io",
         "networking.k8s.io",
         "policy",
         "rbac.authorization.k8s.io",
         "storage.k8s.io",
+        "admissionregistration.k8s.io",
         "scheduling.k8s.io",
         "coordination.k8s.io",
         "node.k8s.io",
         "discovery.k8s.io",
+        "flowcontrol.apiserver.k8s.io",
+        "resource.k8s.io",
+        "storagemigration.k8s.io",
     ];
     let known: Vec<&str> = found.into_iter().filter(|name| wanted.contains(name)).collect();
     assert_eq!(known, wanted);
@@ -153,4 +163,142 @@ async fn the_system_has_objects_of_its_own(cluster: Cluster) {
         (&slice["endpoints"][0]["addresses"], &slice["ports"][0]["port"]),
         (&json!(["192.0.2.10"]), &json!(cluster.port()))
     );
+}
+
+async fn every_group_has_its_row_and_every_request_its_level(cluster: Cluster) {
+    let admin = cluster.admin();
+    let rows = admin.get("/apis/apiregistration.k8s.io/v1/apiservices").await.json();
+    let groups = admin.get("/apis").await.json();
+    for group in groups["groups"].as_array().unwrap() {
+        for version in group["versions"].as_array().unwrap() {
+            let name = format!("{}.{}", version["version"].as_str().unwrap(), group["name"].as_str().unwrap());
+            let own = group["name"] == "apiregistration.k8s.io";
+            assert_eq!(names(&rows).contains(&name), !own, "{name}");
+        }
+    }
+    let core = admin.get("/apis/apiregistration.k8s.io/v1/apiservices/v1.").await.json();
+    assert_eq!(core["spec"], json!({ "groupPriorityMinimum": 18000, "version": "v1", "versionPriority": 1 }));
+    assert_eq!(core["metadata"]["labels"], json!({ "kube-aggregator.kubernetes.io/automanaged": "onstart" }));
+    assert_eq!(
+        (&core["status"]["conditions"][0]["type"], &core["status"]["conditions"][0]["reason"]),
+        (&json!("Available"), &json!("Local"))
+    );
+
+    let root = "/apis/flowcontrol.apiserver.k8s.io/v1";
+    let levels = names(&admin.get(&format!("{root}/prioritylevelconfigurations")).await.json());
+    assert_eq!(
+        levels,
+        [
+            "catch-all",
+            "exempt",
+            "global-default",
+            "leader-election",
+            "node-high",
+            "system",
+            "workload-high",
+            "workload-low"
+        ]
+    );
+    let schemas = admin.get(&format!("{root}/flowschemas")).await.json();
+    assert_eq!(schemas["items"].as_array().unwrap().len(), 13);
+    let mut exempt = admin.get(&format!("{root}/flowschemas/exempt")).await.json();
+    exempt["spec"]["rules"] = json!([]);
+    let refused = admin.put(&format!("{root}/flowschemas/exempt"), &exempt).await;
+    assert_eq!(refused.code, 422, "{}", refused.text());
+    assert!(refused.text().contains("spec of 'exempt' must equal the fixed value"), "{}", refused.text());
+}
+
+async fn certificates_are_asked_for_approved_and_issued(cluster: Cluster) {
+    let admin = cluster.admin();
+    let request = of("CertificateSigningRequest");
+    let made = admin.post(&request.path, &request.object("ann")).await.json();
+    assert_eq!(made["spec"]["username"], "kubernetes-admin");
+    assert_eq!(made["spec"]["groups"], json!(["system:masters", "system:authenticated"]));
+    let one = format!("{}/ann", request.path);
+    let mut approved = made.clone();
+    approved["status"]["conditions"] =
+        json!([{ "type": "Approved", "status": "True", "reason": "Test", "message": "by hand" }]);
+    let wrong = admin.put(&format!("{one}/status"), &approved).await;
+    assert_eq!(wrong.code, 422, "{}", wrong.text());
+    assert!(wrong.text().contains("updates may not add a condition of type \\\"Approved\\\""), "{}", wrong.text());
+    let right = admin.put(&format!("{one}/approval"), &approved).await;
+    assert_eq!(right.code, 200, "{}", right.text());
+    assert!(right.json()["status"]["conditions"][0]["lastUpdateTime"].is_string());
+    let chosen = admin.get(&format!("{}?fieldSelector=spec.signerName%3Dexample.com/s", request.path)).await.json();
+    assert_eq!(names(&chosen), ["ann"]);
+    let patch = json!({ "status": { "certificate": "eA==" } });
+    let broken = admin.patch(&format!("{one}/status"), "application/merge-patch+json", &patch).await;
+    assert_eq!(broken.code, 422, "{}", broken.text());
+    assert!(broken.text().contains("must contain at least one CERTIFICATE PEM block"), "{}", broken.text());
+}
+
+async fn autoscalers_are_the_same_in_both_versions(cluster: Cluster) {
+    let admin = cluster.admin();
+    let path = |version: &str| format!("/apis/autoscaling/{version}/namespaces/default/horizontalpodautoscalers");
+    let body = json!({
+        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": { "name": "web" },
+        "spec": { "maxReplicas": 5, "targetCPUUtilizationPercentage": 60, "scaleTargetRef": { "kind": "Deployment", "name": "web" } },
+    });
+    let made = admin.post(&path("v1"), &body).await;
+    assert_eq!(made.code, 201, "{}", made.text());
+    let second = admin.get(&format!("{}/web", path("v2"))).await.json();
+    assert_eq!(
+        second["spec"]["metrics"],
+        json!([{ "type": "Resource", "resource": { "name": "cpu", "target": { "type": "Utilization", "averageUtilization": 60 } } }])
+    );
+    let pods = json!({ "type": "Pods", "pods": { "metric": { "name": "hits" }, "target": { "type": "AverageValue", "averageValue": "7" } } });
+    let more = json!([{ "op": "add", "path": "/spec/metrics/-", "value": pods }]);
+    let patched = admin.patch(&format!("{}/web", path("v2")), "application/json-patch+json", &more).await;
+    assert_eq!(patched.code, 200, "{}", patched.text());
+    let first = admin.get(&path("v1")).await.json()["items"][0].clone();
+    assert_eq!(first["apiVersion"], "autoscaling/v1");
+    assert_eq!(first["spec"]["targetCPUUtilizationPercentage"], 60);
+    let kept = first["metadata"]["annotations"]["autoscaling.alpha.kubernetes.io/metrics"].as_str().unwrap();
+    assert!(kept.contains("\"targetAverageValue\":\"7\""), "{kept}");
+    let mut changed = first.clone();
+    changed["spec"]["targetCPUUtilizationPercentage"] = json!(70);
+    assert_eq!(admin.put(&format!("{}/web", path("v1")), &changed).await.code, 200);
+    let second = admin.get(&format!("{}/web", path("v2"))).await.json();
+    assert_eq!(
+        (&second["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], &second["spec"]["metrics"][1]),
+        (&json!(70), &pods)
+    );
+    assert_eq!(second["metadata"].get("annotations"), None);
+}
+
+async fn parts_tokens_and_bindings_are_answered(cluster: Cluster) {
+    let admin = cluster.admin();
+    let parts = admin.get("/api/v1/componentstatuses").await;
+    assert!(
+        parts.header("warning").contains("v1 ComponentStatus is deprecated in v1.19+"),
+        "{}",
+        parts.header("warning")
+    );
+    assert_eq!(
+        parts.json()["items"][0]["conditions"],
+        json!([{ "type": "Healthy", "status": "True", "message": "ok" }])
+    );
+    assert_eq!(admin.get("/api/v1/componentstatuses/etcd-0").await.code, 200);
+    assert_eq!(admin.get("/api/v1/componentstatuses/other").await.code, 404);
+    assert_eq!(admin.delete("/api/v1/componentstatuses/etcd-0").await.code, 405);
+
+    let review =
+        json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": { "token": "nobody-knows" } });
+    let answered = admin.post("/apis/authentication.k8s.io/v1/tokenreviews", &review).await;
+    assert_eq!(
+        (answered.code, answered.json()["status"]["authenticated"].as_bool()),
+        (201, None),
+        "{}",
+        answered.text()
+    );
+
+    let pods = "/api/v1/namespaces/default/pods";
+    assert_eq!(admin.post(pods, &tests_api::pod("web")).await.code, 201);
+    let binding = |pod: &str| json!({ "apiVersion": "v1", "kind": "Binding", "metadata": { "name": pod }, "target": { "kind": "Node", "name": "n" } });
+    let bindings = "/api/v1/namespaces/default/bindings";
+    let bound = admin.post(bindings, &binding("web")).await;
+    assert_eq!((bound.code, bound.json()["status"].clone()), (201, json!("Success")), "{}", bound.text());
+    assert_eq!(admin.get(&format!("{pods}/web")).await.json()["spec"]["nodeName"], "n");
+    assert_eq!(admin.post(bindings, &binding("web")).await.code, 409);
+    assert_eq!(admin.post(bindings, &binding("absent")).await.code, 404);
 }

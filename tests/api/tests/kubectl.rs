@@ -13,6 +13,9 @@ on_every_store!(
     workloads_are_shown_in_their_columns,
     nodes_are_described_and_cordoned,
     objects_are_edited_compared_and_waited_for,
+    sets_follow_their_load,
+    the_systems_own_kinds_are_shown,
+    certificates_are_approved_by_hand,
 );
 
 async fn objects_are_made_shown_changed_and_deleted(cluster: Cluster) {
@@ -201,4 +204,103 @@ async fn objects_are_edited_compared_and_waited_for(cluster: Cluster) {
     assert!(waiting.await.unwrap().unwrap().status.success());
     let all = cluster.kubectl(&["delete", "cm", "--all"]).await;
     assert_eq!(all.lines().count(), 3, "{all}");
+}
+
+async fn sets_follow_their_load(cluster: Cluster) {
+    let run = async |args: &[&str]| cluster.kubectl(args).await;
+    run(&["create", "deployment", "web", "--image=example.test/web:1"]).await;
+    let said = run(&["autoscale", "deployment", "web", "--min=2", "--max=5", "--cpu-percent=60"]).await;
+    assert!(said.ends_with("horizontalpodautoscaler.autoscaling/web autoscaled\n"), "{said}");
+    for resource in ["hpa", "horizontalpodautoscalers.v1.autoscaling", "horizontalpodautoscalers.v2.autoscaling"] {
+        let shown = run(&["get", resource]).await;
+        let rows: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows[0], ["NAME", "REFERENCE", "TARGETS", "MINPODS", "MAXPODS", "REPLICAS", "AGE"], "{resource}");
+        assert_eq!(rows[1][..2], ["web", "Deployment/web"], "{resource}");
+        assert!(rows[1].ends_with(&["2", "5", "0", rows[1].last().unwrap()]), "{resource}: {shown}");
+    }
+    let percent = run(&[
+        "get",
+        "horizontalpodautoscalers.v1.autoscaling",
+        "web",
+        "-o",
+        "jsonpath={.spec.targetCPUUtilizationPercentage}",
+    ])
+    .await;
+    assert_eq!(percent, "60");
+    let text = run(&["explain", "hpa.spec.targetCPUUtilizationPercentage", "--api-version=autoscaling/v1"]).await;
+    assert!(text.contains("FIELD: targetCPUUtilizationPercentage <integer>"), "{text}");
+}
+
+async fn the_systems_own_kinds_are_shown(cluster: Cluster) {
+    let run = async |args: &[&str]| cluster.kubectl(args).await;
+    let first = async |args: &[&str]| -> (Vec<String>, Vec<String>) {
+        let shown = run(args).await;
+        let mut rows = shown
+            .lines()
+            .filter(|line| !line.starts_with("Warning"))
+            .map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        (rows.next().unwrap_or_default(), rows.next().unwrap_or_default())
+    };
+    for (resource, head, row) in [
+        ("servicecidrs", "NAME CIDRS AGE", "kubernetes 10.96.0.0/12"),
+        ("ip", "NAME PARENTREF AGE", "10.96.0.1 services/default/kubernetes"),
+        ("apiservices", "NAME SERVICE AVAILABLE AGE", "v1. Local True"),
+        (
+            "prioritylevelconfigurations",
+            "NAME TYPE NOMINALCONCURRENCYSHARES QUEUES HANDSIZE QUEUELENGTHLIMIT AGE",
+            "catch-all Limited 5 <none> <none> <none>",
+        ),
+        (
+            "flowschemas",
+            "NAME PRIORITYLEVEL MATCHINGPRECEDENCE DISTINGUISHERMETHOD AGE MISSINGPL",
+            "catch-all catch-all 10000 ByUser",
+        ),
+        ("cs", "NAME STATUS MESSAGE ERROR", "etcd-0 Healthy ok"),
+    ] {
+        let (heading, cells) = first(&["get", resource]).await;
+        assert_eq!(heading.join(" "), head, "{resource}");
+        assert!(cells.join(" ").starts_with(row), "{resource}: {cells:?}");
+    }
+    let resources = run(&["api-resources", "--no-headers"]).await;
+    for line in [
+        "certificatesigningrequests csr certificates.k8s.io/v1 false CertificateSigningRequest",
+        "componentstatuses cs v1 false ComponentStatus",
+        "ipaddresses ip networking.k8s.io/v1 false IPAddress",
+        "tokenreviews authentication.k8s.io/v1 false TokenReview",
+        "bindings v1 true Binding",
+    ] {
+        let found = resources.lines().any(|one| one.split_whitespace().collect::<Vec<_>>().join(" ") == line);
+        assert!(found, "{line} is missing in {resources}");
+    }
+    for kind in [
+        "resourceslices.spec.devices",
+        "flowschemas.spec.rules",
+        "validatingadmissionpolicies.spec.validations",
+        "storageversionmigrations.spec",
+    ] {
+        let text = run(&["explain", kind]).await;
+        assert!(text.contains("DESCRIPTION:") && text.contains("FIELDS:"), "{kind}: {text}");
+    }
+}
+
+async fn certificates_are_approved_by_hand(cluster: Cluster) {
+    let run = async |args: &[&str]| cluster.kubectl(args).await;
+    let manifest = format!(
+        "apiVersion: certificates.k8s.io/v1\nkind: CertificateSigningRequest\nmetadata:\n  name: {{}}\nspec:\n  request: {}\n  \
+         signerName: kubernetes.io/kube-apiserver-client\n  expirationSeconds: 86400\n  usages: [client auth]\n",
+        tests_api::samples::SIGNING_REQUEST
+    );
+    for name in ["ann", "bob"] {
+        cluster.kubectl_input(&["apply", "-f", "-"], &manifest.replace("{}", name)).await;
+    }
+    let said = run(&["certificate", "approve", "ann"]).await;
+    assert_eq!(said, "certificatesigningrequest.certificates.k8s.io/ann approved\n");
+    run(&["certificate", "deny", "bob"]).await;
+    let shown = run(&["get", "csr"]).await;
+    let rows: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["NAME", "AGE", "SIGNERNAME", "REQUESTOR", "REQUESTEDDURATION", "CONDITION"]);
+    assert_eq!(rows[1][2..], ["kubernetes.io/kube-apiserver-client", "kubernetes-admin", "24h", "Approved"]);
+    assert_eq!(rows[2][5], "Denied");
+    let said = run(&["describe", "csr", "ann"]).await;
+    assert!(said.contains("Requesting User:     kubernetes-admin"), "{said}");
 }

@@ -7,6 +7,7 @@ use tests_api::{CONFIG_MAPS, colored, config_map, names, on_every_store, version
 on_every_store!(
     a_list_shows_every_acknowledged_write,
     pages_show_one_state,
+    contradictions_are_refused,
     versions_say_how_old_a_list_may_be,
     selectors_select,
     tables_and_metadata,
@@ -140,4 +141,41 @@ async fn large_lists_are_compressed_when_asked_for(cluster: Cluster) {
     let packed = admin.send("GET", CONFIG_MAPS, &[("accept-encoding", "gzip")], "").await;
     assert_eq!(packed.header("content-encoding"), "gzip");
     assert!(packed.body.len() * 10 < plain.body.len(), "{} {}", packed.body.len(), plain.body.len());
+}
+
+async fn contradictions_are_refused(cluster: Cluster) {
+    let admin = cluster.admin();
+    for (query, code, reason, message) in [
+        ("continue=%25", 400, "BadRequest", "invalid continue token: continue key is not valid"),
+        // {"v":"meta.k8s.io/v1","rv":1,"start":"../x"}
+        (
+            "continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiIuLi94In0",
+            400,
+            "BadRequest",
+            "invalid continue token: continue key is not valid: ../x",
+        ),
+        (
+            "continue=x&resourceVersion=7",
+            400,
+            "BadRequest",
+            "specifying resource version is not allowed when using continue",
+        ),
+        (
+            "resourceVersionMatch=Exact&resourceVersion=0",
+            422,
+            "Invalid",
+            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        ),
+        (
+            "watch=1&sendInitialEvents=true&resourceVersionMatch=Exact",
+            422,
+            "Invalid",
+            "ListOptions.meta.k8s.io \"\" is invalid: [resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan, resourceVersionMatch: Unsupported value: \"Exact\": supported values: \"NotOlderThan\"]",
+        ),
+    ] {
+        let answer = admin.get(&format!("{CONFIG_MAPS}?{query}")).await;
+        let status = answer.json();
+        assert_eq!((answer.code, status["reason"].as_str()), (code, Some(reason)), "{query}: {status}");
+        assert!(status["message"].as_str().unwrap().starts_with(message), "{query}: {status}");
+    }
 }

@@ -154,9 +154,9 @@ async fn what_cannot_be_understood(cluster: Cluster) {
     let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let deep = admin.send("POST", CONFIG_MAPS, &[("content-type", "application/json")], &nested).await;
     assert_eq!(deep.code, 400, "{}", deep.text());
-    let answer = admin.get_as(CONFIG_MAPS, "application/vnd.kubernetes.protobuf").await;
+    let answer = admin.get_as(CONFIG_MAPS, "application/cbor").await;
     assert_eq!((answer.code, answer.json()["reason"].clone()), (406, json!("NotAcceptable")));
-    let both = admin.get_as(CONFIG_MAPS, "application/vnd.kubernetes.protobuf,application/json").await;
+    let both = admin.get_as(CONFIG_MAPS, "application/cbor,application/json").await;
     assert_eq!((both.code, both.header("content-type")), (200, "application/json"));
     let apply = admin.patch(&format!("{CONFIG_MAPS}/a"), "application/unknown-patch", &json!({})).await;
     assert_eq!(apply.code, 415);

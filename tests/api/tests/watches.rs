@@ -1,8 +1,12 @@
 //! Watches: order, resumption, selection, bookmarks, streaming lists.
 
+use futures::StreamExt as _;
 use serde_json::json;
 use tests_api::rig::Cluster;
 use tests_api::{CONFIG_MAPS, colored, config_map, on_every_store, version};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 on_every_store!(
     a_watch_sees_every_change_in_order,
@@ -13,6 +17,9 @@ on_every_store!(
     a_watch_ends_when_it_said,
     a_watch_goes_on_after_the_server_came_back,
     tables_are_watched_too,
+    a_watch_ends_cleanly_with_the_server,
+    a_watcher_that_does_not_read_is_ended,
+    an_old_watch_in_the_new_way_is_marked_only_for_those_who_know,
 );
 
 fn pair(kind: &str, name: &str) -> (String, String) {
@@ -149,8 +156,11 @@ async fn a_watch_ends_when_it_said(cluster: Cluster) {
     let path = format!("{CONFIG_MAPS}?watch=true&resourceVersion=0&timeoutSeconds=1&allowWatchBookmarks=true");
     let started = std::time::Instant::now();
     let mut watch = admin.connect(false).await.unwrap().watch(&path).await;
+    // The end of what was there before, as in a streaming list, and of the watch.
+    let first = watch.next().await.unwrap();
+    assert_eq!(first["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true", "{first}");
     let last = watch.next().await.unwrap();
-    assert_eq!(last["type"], "BOOKMARK", "{last}");
+    assert_eq!((&last["type"], last["object"]["metadata"].get("annotations")), (&json!("BOOKMARK"), None));
     assert_eq!(watch.next().await, None);
     assert!(started.elapsed().as_secs() < 10);
 }
@@ -193,4 +203,73 @@ async fn tables_are_watched_too(cluster: Cluster) {
     assert_eq!(event["object"]["kind"], "Table");
     assert_eq!(event["object"]["columnDefinitions"][0]["name"], "Name");
     assert_eq!(event["object"]["rows"][0]["cells"][0], "a");
+}
+
+async fn a_watch_ends_cleanly_with_the_server(mut cluster: Cluster) {
+    let admin = cluster.admin();
+    let made = admin.post(CONFIG_MAPS, &config_map("a", "1")).await.json();
+    let path = format!("{CONFIG_MAPS}?watch=true&allowWatchBookmarks=true&resourceVersion={}", version(&made));
+    let mut two = admin.connect(false).await.unwrap().watch(&path).await;
+    let mut one = admin.connect(true).await.unwrap().watch(&path).await;
+    let headers = [
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let (_, stream) = admin.upgrade(&path, &headers).await.unwrap();
+    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+    admin.post(CONFIG_MAPS, &config_map("b", "1")).await;
+    for watch in [&mut one, &mut two] {
+        assert_eq!(watch.next_change().await, pair("ADDED", "b"));
+    }
+    assert!(matches!(socket.next().await, Some(Ok(Message::Text(_)))));
+    tokio::task::block_in_place(|| cluster.server().terminate());
+    for watch in [&mut one, &mut two] {
+        let last = watch.next().await.unwrap();
+        assert_eq!(last["type"], "BOOKMARK", "{last}");
+        assert_eq!(watch.next().await, None);
+    }
+    let Some(Ok(Message::Text(last))) = socket.next().await else { panic!("no last word") };
+    assert!(last.starts_with("{\"type\":\"BOOKMARK\""), "{last}");
+    assert!(matches!(socket.next().await, Some(Ok(Message::Close(_)))));
+}
+
+async fn a_watcher_that_does_not_read_is_ended(cluster: Cluster) {
+    let admin = cluster.admin();
+    let start = version(&admin.get(CONFIG_MAPS).await.json());
+    let path = format!("{CONFIG_MAPS}?watch=true&resourceVersion={start}");
+    let mut watch = admin.connect(true).await.unwrap().watch(&path).await;
+    // Far more than the history holds and than fits between the two.
+    let big = "x".repeat(400_000);
+    assert_eq!(admin.post(CONFIG_MAPS, &config_map("big", &big)).await.code, 201);
+    for number in 0..150 {
+        let patch = json!({ "data": { "n": number.to_string() } });
+        let answer = admin.patch(&format!("{CONFIG_MAPS}/big"), "application/merge-patch+json", &patch).await;
+        assert_eq!(answer.code, 200, "{}", answer.text());
+    }
+    let mut seen = 0;
+    while watch.next().await.is_some() {
+        seen += 1;
+    }
+    assert!((1..151).contains(&seen), "it saw {seen} changes, and none was too many");
+}
+
+async fn an_old_watch_in_the_new_way_is_marked_only_for_those_who_know(cluster: Cluster) {
+    let admin = cluster.admin();
+    let last = admin.post(CONFIG_MAPS, &config_map("a", "1")).await.json();
+    let list = format!(
+        "{CONFIG_MAPS}?watch=true&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion={}",
+        version(&last)
+    );
+    let mut watch = admin.connect(false).await.unwrap().watch(&list).await;
+    while let Some(event) = watch.next().await {
+        assert_eq!(event["type"], "ADDED", "nobody asked for bookmarks: {event}");
+    }
+    let mut watch = admin.connect(false).await.unwrap().watch(&format!("{list}&allowWatchBookmarks=true")).await;
+    let mut types = Vec::new();
+    while let Some(event) = watch.next().await {
+        types.push(event["type"].as_str().unwrap().to_owned());
+    }
+    assert!(types.ends_with(&["ADDED".to_owned(), "BOOKMARK".to_owned(), "BOOKMARK".to_owned()]), "{types:?}");
 }

@@ -62,27 +62,13 @@ impl Cluster {
     }
 
     fn listening_port(&mut self) -> u16 {
-        let file = address_file(self.folder.path());
-        let server = &mut self.server;
-        until("the API server to listen", START, || {
-            assert!(server.ended().is_none(), "the API server ended: {}", server.log());
-            std::fs::read_to_string(&file).ok()?.rsplit_once(':')?.1.parse().ok()
-        })
+        port_of(&mut self.server, self.folder.path())
     }
 
     /// Waits until `/readyz` is well.
     pub async fn ready(&mut self) {
         let admin = self.admin();
-        let start = Instant::now();
-        loop {
-            assert!(self.server.ended().is_none(), "the API server ended: {}", self.server.log());
-            match admin.try_send("GET", "/readyz", &[], "").await {
-                Ok(answer) if answer.code == 200 => return,
-                Ok(answer) => assert!(start.elapsed() < START, "never ready: {}", answer.text()),
-                Err(error) => assert!(start.elapsed() < START, "never ready: {error}"),
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        ready(&mut self.server, &admin).await;
     }
 
     /// The URL of the API server.
@@ -112,6 +98,22 @@ impl Cluster {
     pub async fn restart_server_with(&mut self, flags: &[&str]) {
         self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         self.restart_server().await;
+    }
+
+    /// Starts one more API server on the same store, and waits until it is ready.
+    pub async fn another_server(&self, name: &str) -> Server {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir(&folder).expect("make a folder for another server");
+        let mut process = spawn(&self.credentials, &self.store, &self.flags, 0, &folder);
+        let port = port_of(&mut process, &folder);
+        let client = Client::new(port, &self.admin.authority, Some(&self.admin));
+        ready(&mut process, &client).await;
+        Server { process, client, port }
+    }
+
+    /// One more client of the administrator to a server besides the first.
+    pub fn another_client(&self, server: &Server) -> Client {
+        Client::new(server.port, &self.admin.authority, Some(&self.admin))
     }
 
     /// A client of the administrator.
@@ -188,6 +190,36 @@ impl Cluster {
     }
 }
 
+/// One more API server. Dropping it ends it.
+pub struct Server {
+    /// The program.
+    pub process: Process,
+    /// A client of the administrator.
+    pub client: Client,
+    port: u16,
+}
+
+fn port_of(server: &mut Process, folder: &Path) -> u16 {
+    let file = address_file(folder);
+    until("the API server to listen", START, || {
+        assert!(server.ended().is_none(), "the API server ended: {}", server.log());
+        std::fs::read_to_string(&file).ok()?.rsplit_once(':')?.1.parse().ok()
+    })
+}
+
+async fn ready(server: &mut Process, admin: &Client) {
+    let start = Instant::now();
+    loop {
+        assert!(server.ended().is_none(), "the API server ended: {}", server.log());
+        match admin.try_send("GET", "/readyz", &[], "").await {
+            Ok(answer) if answer.code == 200 => return,
+            Ok(answer) => assert!(start.elapsed() < START, "never ready: {}", answer.text()),
+            Err(error) => assert!(start.elapsed() < START, "never ready: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 fn address_file(folder: &Path) -> PathBuf {
     folder.join("apiserver.address")
 }
@@ -211,6 +243,9 @@ fn spawn(credentials: &Credentials, store: &StoreProcess, flags: &[String], port
         "--service-cluster-ip-range=10.96.0.0/12".to_owned(),
         format!("--listen-address-file={}", address_file(folder).display()),
     ];
+    // A flag the test gives takes the place of the one given here.
+    let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+    args.retain(|one| flags.iter().all(|other| name(other) != name(one)));
     args.extend_from_slice(flags);
     Process::start("the API server", &binary("kube-apiserver"), args, &folder.join("apiserver.log"))
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -85,9 +86,27 @@ impl Client {
         } else {
             let (sender, connection) =
                 hyper::client::conn::http1::handshake(io).await.map_err(std::io::Error::other)?;
-            tokio::spawn(connection);
+            tokio::spawn(connection.with_upgrades());
             Ok(Connection::One(sender))
         }
+    }
+
+    /// Asks for another protocol: the answer, and the connection as it is after 101.
+    pub async fn upgrade(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> std::io::Result<(Response<()>, TokioIo<Upgraded>)> {
+        let work = async {
+            let mut response = self.connect(true).await?.open("GET", path, headers, "").await?;
+            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                let body = response.collect().await.map_err(std::io::Error::other)?.to_bytes();
+                return Err(std::io::Error::other(String::from_utf8_lossy(&body).into_owned()));
+            }
+            let upgraded = hyper::upgrade::on(&mut response).await.map_err(std::io::Error::other)?;
+            Ok((response.map(drop), TokioIo::new(upgraded)))
+        };
+        tokio::time::timeout(ANSWER, work).await.map_err(std::io::Error::other)?
     }
 
     /// GET.
@@ -121,7 +140,7 @@ impl Client {
     }
 
     /// Any request, over a connection of its own.
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Answer {
         self.try_send(method, path, headers, body)
             .await
             .unwrap_or_else(|error| panic!("{method} {path} got no answer: {error}"))
@@ -133,7 +152,7 @@ impl Client {
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
-        body: &str,
+        body: impl AsRef<[u8]>,
     ) -> std::io::Result<Answer> {
         let mut connection = self.connect(false).await?;
         connection.send(method, path, headers, body).await
@@ -155,7 +174,7 @@ impl Connection {
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
-        body: &str,
+        body: impl AsRef<[u8]>,
     ) -> std::io::Result<Answer> {
         let work = async {
             let response = self.open(method, path, headers, body).await?;
@@ -172,7 +191,7 @@ impl Connection {
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
-        body: &str,
+        body: impl AsRef<[u8]>,
     ) -> std::io::Result<Response<Incoming>> {
         let uri = match self {
             Self::One(_) => path.to_owned(),
@@ -185,8 +204,7 @@ impl Connection {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request =
-            request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).map_err(std::io::Error::other)?;
+        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_ref()))).map_err(std::io::Error::other)?;
         match self {
             Self::One(sender) => {
                 sender.ready().await.map_err(std::io::Error::other)?;

@@ -10,7 +10,7 @@ mod https;
 mod process;
 mod store;
 
-pub use cluster::{Cluster, Options};
+pub use cluster::{Cluster, Options, Server};
 pub use credentials::{Credentials, Login};
 pub use https::{Answer, Client, Connection, Watch};
 pub use process::{Process, binary, free_port, until};

@@ -44,25 +44,27 @@ impl Continuation {
     ///
     /// 400 for anything we or upstream would not have made, among it starts that lead out of the prefix.
     pub fn decode(token: &str, prefix: &str) -> Result<Self, Status> {
-        let bad = |why: &str| Status::bad_request(format!("continue key is not valid: {why}"));
+        let bad = |why: &str| Status::bad_request(format!("invalid continue token: continue key is not valid{why}"));
         let bytes = URL_SAFE_NO_PAD
             .decode(token)
             .or_else(|_| URL_SAFE.decode(token))
-            .map_err(|error| bad(&error.to_string()))?;
-        let token: Token = serde_json::from_slice(&bytes).map_err(|error| bad(&error.to_string()))?;
+            .map_err(|error| bad(&format!(": {error}")))?;
+        let token: Token = serde_json::from_slice(&bytes).map_err(|error| bad(&format!(": {error}")))?;
         if token.v != VERSION {
-            return Err(bad(&format!("server does not recognize this encoded version {:?}", token.v)));
+            return Err(bad(&format!(": server does not recognize this encoded version {}", token.v)));
         }
         if token.rv == 0 {
-            return Err(bad("incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
+            return Err(bad(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
         }
         if token.start.is_empty() {
-            return Err(bad("encoded start key empty (version meta.k8s.io/v1)"));
+            return Err(bad(": encoded start key empty (version meta.k8s.io/v1)"));
         }
-        if token.start.split('/').any(|step| step == ".." || step == ".") {
-            return Err(bad("encoded start key contains a relative path"));
+        // What is not as short as can be may lead somewhere else.
+        let path = token.start.strip_prefix('/').unwrap_or(&token.start);
+        if path.split('/').any(|step| matches!(step, "" | "." | "..")) {
+            return Err(bad(&format!(": {}", token.start)));
         }
-        let start = format!("{prefix}{}", token.start.trim_start_matches('/'));
+        let start = format!("{prefix}{path}");
         Ok(Self { revision: (token.rv > 0).then_some(token.rv), start })
     }
 }
@@ -83,8 +85,19 @@ mod tests {
         assert_eq!(Continuation::decode(&here.encode(prefix), prefix), Ok(here));
         let newest = Continuation { revision: None, start: "/registry/pods/default/a\0".into() };
         assert_eq!(Continuation::decode(&newest.encode(prefix), prefix), Ok(newest));
-        let escape = URL_SAFE_NO_PAD.encode(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"../secrets/x"}"#);
-        assert!(Continuation::decode(&escape, prefix).is_err());
+        let refused = |text: &str| Continuation::decode(&URL_SAFE_NO_PAD.encode(text), prefix).unwrap_err().message;
+        for (token, why) in [
+            (r#"{"v":"meta.k8s.io/v1","rv":1,"start":"../secrets/x"}"#, ": ../secrets/x"),
+            (r#"{"v":"meta.k8s.io/v1","rv":1,"start":"a//b"}"#, ": a//b"),
+            (r#"{"v":"meta.k8s.io/v1","rv":1,"start":""}"#, ": encoded start key empty (version meta.k8s.io/v1)"),
+            (
+                r#"{"v":"meta.k8s.io/v1","rv":0,"start":"a"}"#,
+                ": incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+            ),
+            (r#"{"v":"v9","rv":1,"start":"a"}"#, ": server does not recognize this encoded version v9"),
+        ] {
+            assert_eq!(refused(token), format!("invalid continue token: continue key is not valid{why}"));
+        }
         assert!(Continuation::decode("%%%", prefix).is_err());
     }
 

@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use crate::registry::Registry;
 use crate::resource::{Resource, Subresource, Verb};
 
-/// Media type of the aggregated form.
-pub const AGGREGATED_MEDIA_TYPE: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+/// Parameters of the aggregated form's media type.
+pub const AGGREGATED_PARAMETERS: &str = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// `/api`: `APIVersions`. `server_address` is `host:port` as clients reach the server.
 pub fn api_versions(server_address: &str) -> Value {
@@ -190,6 +190,8 @@ mod tests {
         assert_eq!(
             names,
             [
+                "bindings",
+                "componentstatuses",
                 "configmaps",
                 "endpoints",
                 "events",

@@ -35,6 +35,8 @@ pub struct Context<'a> {
     pub user: &'a User,
     /// Addresses and ports that Services hold. Must be given for writes to `services`.
     pub addresses: Option<&'a ClusterIps>,
+    /// Addresses and ports that the store refused in this request because another Service has them.
+    pub refused: &'a [String],
     /// Who comes to own the fields that are written. `None`: the object says already who owns what.
     pub manager: Option<&'a str>,
 }
@@ -256,6 +258,11 @@ pub fn bind_pod(resource: &Resource, pod: &Object, binding: &Object, context: &C
 /// 422 for a question that makes no sense.
 pub fn answer(resource: &Resource, namespace: Option<&str>, question: Object, user: &User) -> Result<Object, Status> {
     crate::kinds::answer(resource, namespace, question, user)
+}
+
+/// The status of a part of the control plane: `wrong` says what is the matter with it, if anything.
+pub fn component_status(name: &str, wrong: Option<&str>) -> Object {
+    crate::kinds::component_status(name, wrong)
 }
 
 fn check_name(wanted: &str, object: &Object) -> Result<(), Status> {

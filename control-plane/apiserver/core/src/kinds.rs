@@ -1,14 +1,20 @@
 //! The built-in kinds: rows from the table in `api/kinds`, and one file for each kind with rules of its own.
 
+mod admission;
 mod amounts;
+pub mod api_service;
 mod apps;
 mod autoscaler;
 mod batch;
+mod certificates;
+mod component_status;
 pub mod config_map;
+mod device;
 mod disruption_budget;
 mod endpoint_slice;
 pub mod endpoints;
 pub mod event;
+pub mod flow_control;
 pub mod lease;
 mod limit_range;
 pub mod namespace;
@@ -29,6 +35,7 @@ pub mod service_account;
 mod storage;
 mod template;
 mod tree;
+mod version_migration;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -42,7 +49,7 @@ use crate::strategy::Strategy;
 pub(crate) fn rows() -> Vec<Resource> {
     let mut rows: Vec<Resource> = kinds::resources()
         .into_iter()
-        .filter_map(|row| Some(with_strategy(strategy(&row.group, &row.kind)?, row)))
+        .filter_map(|row| Some(with_strategy(strategy(&row.group, &row.version, &row.kind)?, row)))
         .collect();
     let versions: Vec<(String, Twin)> = rows.iter().map(|row| (row.storage.clone(), twin(row))).collect();
     for row in rows.iter_mut().filter(|row| row.stored) {
@@ -57,6 +64,7 @@ fn twin(row: &Resource) -> Twin {
     Twin { api_version: row.api_version(), schema: row.schema.clone(), strategy: Arc::clone(&row.strategy) }
 }
 
+pub(crate) use component_status::of as component_status;
 pub(crate) use review::answer;
 
 /// Whether a label selector, if there is one, selects an object.
@@ -71,9 +79,10 @@ pub(crate) fn selector_query(selector: &serde_json::Value) -> String {
 }
 
 /// What is special about a kind; `None` for kinds nobody has written rules for, which a test forbids.
-fn strategy(group: &str, kind: &str) -> Option<Arc<dyn Strategy>> {
+fn strategy(group: &str, version: &str, kind: &str) -> Option<Arc<dyn Strategy>> {
     use rbac::Reach;
     Some(match (group, kind) {
+        ("", "ComponentStatus") => Arc::new(component_status::ComponentStatus),
         ("", "ConfigMap") => Arc::new(config_map::ConfigMap),
         ("", "Endpoints") => Arc::new(endpoints::Endpoints),
         ("", "Event") => Arc::new(event::CORE),
@@ -89,31 +98,58 @@ fn strategy(group: &str, kind: &str) -> Option<Arc<dyn Strategy>> {
         ("", "Secret") => Arc::new(secret::Secret),
         ("", "Service") => Arc::new(service::Service),
         ("", "ServiceAccount") => Arc::new(service_account::ServiceAccount),
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicy") => Arc::new(admission::MutatingAdmissionPolicy),
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding") => {
+            Arc::new(admission::Binding { validating: false })
+        }
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => Arc::new(admission::MUTATING),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => Arc::new(admission::ValidatingAdmissionPolicy),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => {
+            Arc::new(admission::Binding { validating: true })
+        }
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => Arc::new(admission::VALIDATING),
+        ("apiregistration.k8s.io", "APIService") => Arc::new(api_service::ApiService),
         ("apps", "ControllerRevision") => Arc::new(apps::ControllerRevision),
         ("apps", "DaemonSet") => Arc::new(apps::DaemonSet),
         ("apps", "Deployment") => Arc::new(apps::Deployment),
         ("apps", "ReplicaSet") => Arc::new(apps::ReplicaSet),
         ("apps", "StatefulSet") => Arc::new(apps::StatefulSet),
-        ("authentication.k8s.io", "SelfSubjectReview")
+        ("", "Binding")
+        | ("authentication.k8s.io", "SelfSubjectReview" | "TokenReview")
         | (
             "authorization.k8s.io",
             "LocalSubjectAccessReview" | "SelfSubjectAccessReview" | "SelfSubjectRulesReview" | "SubjectAccessReview",
         ) => Arc::new(review::Review),
+        ("autoscaling", "HorizontalPodAutoscaler") if version == "v1" => Arc::new(autoscaler::FirstVersion),
         ("autoscaling", "HorizontalPodAutoscaler") => Arc::new(autoscaler::HorizontalPodAutoscaler),
         ("batch", "CronJob") => Arc::new(batch::CronJob),
         ("batch", "Job") => Arc::new(batch::Job),
+        ("certificates.k8s.io", "CertificateSigningRequest") => Arc::new(certificates::CertificateSigningRequest),
+        ("certificates.k8s.io", "ClusterTrustBundle") => Arc::new(certificates::ClusterTrustBundle),
+        ("certificates.k8s.io", "PodCertificateRequest") => Arc::new(certificates::PodCertificateRequest),
         ("coordination.k8s.io", "Lease") => Arc::new(lease::Lease),
         ("discovery.k8s.io", "EndpointSlice") => Arc::new(endpoint_slice::EndpointSlice),
         ("events.k8s.io", "Event") => Arc::new(event::EVENTS),
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => Arc::new(flow_control::FlowSchema),
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => {
+            Arc::new(flow_control::PriorityLevelConfiguration)
+        }
+        ("networking.k8s.io", "IPAddress") => Arc::new(networking::IpAddress),
         ("networking.k8s.io", "Ingress") => Arc::new(networking::Ingress),
         ("networking.k8s.io", "IngressClass") => Arc::new(networking::IngressClass),
         ("networking.k8s.io", "NetworkPolicy") => Arc::new(networking::NetworkPolicy),
+        ("networking.k8s.io", "ServiceCIDR") => Arc::new(networking::ServiceCidr),
         ("node.k8s.io", "RuntimeClass") => Arc::new(runtime_class::RuntimeClass),
         ("policy", "PodDisruptionBudget") => Arc::new(disruption_budget::PodDisruptionBudget),
         ("rbac.authorization.k8s.io", "ClusterRole") => Arc::new(rbac::Role(Reach::Cluster)),
         ("rbac.authorization.k8s.io", "ClusterRoleBinding") => Arc::new(rbac::Binding(Reach::Cluster)),
         ("rbac.authorization.k8s.io", "Role") => Arc::new(rbac::Role(Reach::Namespace)),
         ("rbac.authorization.k8s.io", "RoleBinding") => Arc::new(rbac::Binding(Reach::Namespace)),
+        ("resource.k8s.io", "DeviceClass") => Arc::new(device::DeviceClass),
+        ("resource.k8s.io", "DeviceTaintRule") => Arc::new(device::DeviceTaintRule),
+        ("resource.k8s.io", "ResourceClaim") => Arc::new(device::ResourceClaim),
+        ("resource.k8s.io", "ResourceClaimTemplate") => Arc::new(device::ResourceClaimTemplate),
+        ("resource.k8s.io", "ResourceSlice") => Arc::new(device::ResourceSlice),
         ("scheduling.k8s.io", "PriorityClass") => Arc::new(priority_class::PriorityClass),
         ("storage.k8s.io", "CSIDriver") => Arc::new(storage::CsiDriver),
         ("storage.k8s.io", "CSINode") => Arc::new(storage::CsiNode),
@@ -121,6 +157,7 @@ fn strategy(group: &str, kind: &str) -> Option<Arc<dyn Strategy>> {
         ("storage.k8s.io", "StorageClass") => Arc::new(storage::StorageClass),
         ("storage.k8s.io", "VolumeAttachment") => Arc::new(storage::VolumeAttachment),
         ("storage.k8s.io", "VolumeAttributesClass") => Arc::new(storage::VolumeAttributesClass),
+        ("storagemigration.k8s.io", "StorageVersionMigration") => Arc::new(version_migration::StorageVersionMigration),
         _ => return None,
     })
 }
@@ -183,7 +220,7 @@ mod tests {
     fn every_row_of_the_table_has_its_rules() {
         let without: Vec<String> = kinds::resources()
             .into_iter()
-            .filter(|row| strategy(&row.group, &row.kind).is_none())
+            .filter(|row| strategy(&row.group, &row.version, &row.kind).is_none())
             .map(|row| row.plural)
             .collect();
         assert_eq!(without, Vec::<String>::new());

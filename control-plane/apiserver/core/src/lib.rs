@@ -21,6 +21,7 @@ pub mod options;
 pub mod patch;
 pub mod protobuf;
 pub mod quantity;
+pub mod query;
 pub mod registry;
 pub mod resource;
 pub mod scale;

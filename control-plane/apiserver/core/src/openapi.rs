@@ -2,6 +2,7 @@
 //!
 //! They are big and seldom asked for: a server makes each once, keeps its bytes, and forgets the tree.
 
+mod binary;
 mod operations;
 mod render;
 
@@ -89,6 +90,11 @@ pub fn v2_document(registry: &Registry) -> Value {
         },
         "security": [{ "BearerToken": [] }],
     })
+}
+
+/// `/openapi/v2` in protobuf, from the document in JSON.
+pub fn v2_protobuf(document: &Value) -> Vec<u8> {
+    binary::document(document)
 }
 
 fn v3_name(group: &str, version: &str) -> String {

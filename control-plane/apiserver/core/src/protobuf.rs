@@ -1,411 +1,116 @@
-//! Protobuf bodies: from the wire to the JSON everything else works on.
+//! Protobuf: the second form objects travel in, from the JSON everything else works on and back to it.
 //!
-//! The wire form is an envelope (`k8s\0`, then a message with the type and the raw object). The object is read by the table
-//! of field numbers in [`kinds::wire`] and by the types of its schema, so that a kind needs no code of its own.
+//! ```text
+//!   k8s\0  Unknown { 1: { 1: apiVersion, 2: kind }, 2: the object's message, 3: "", 4: "" }     an object, a list, a Status
+//!   length WatchEvent { 1: type, 2: { 1: an object as above } }                                 a frame of a watch
+//! ```
+//!
+//! An object's message is read and written by the table of field numbers in [`kinds::wire`] and by the types of its schema, so
+//! that a kind needs no code of its own. The message of an object does not hold its type: the messages of a list's items are
+//! those of the objects alone, byte for byte, and are encoded once for all.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
-use kinds::Schema;
-use kinds::wire::{self, Message, Slot};
+mod decode;
+pub(crate) mod encode;
+mod meta;
+#[cfg(test)]
+mod tests;
+
 use serde_json::{Map, Value};
 
-use crate::status::Status;
-use crate::time;
+pub use decode::to_json;
+use encode::{LENGTH_DELIMITED, nested, tag, text, varint};
 
 /// Media type of bodies in this form.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
+/// Definition of [`crate::Status`].
+pub const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
+
+/// Stands for the definition of `PartialObjectMetadata`, which has none among the kinds.
+pub const PARTIAL: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata";
+
+/// Stands for the definition of `PartialObjectMetadataList`.
+pub const PARTIAL_LIST: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadataList";
+
+/// Stands for the definition of `APIGroupDiscoveryList`.
+pub const AGGREGATED: &str = "io.k8s.api.apidiscovery.v2.APIGroupDiscoveryList";
+
+/// What follows the message in an envelope: the encoding and the type of the content, both empty.
+pub const TAIL: &[u8] = &[3 << 3 | 2, 0, 4 << 3 | 2, 0];
+
 const MAGIC: &[u8] = b"k8s\0";
-/// Depth of nested messages. The deepest type of ours nests about 12.
-const MAX_DEPTH: u32 = 64;
+const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 
-/// Reads a body that holds an object with the given definition name, and returns it as JSON.
-///
-/// # Errors
-///
-/// 400 for bytes that are no such message.
-pub fn to_json(definition: &str, body: &[u8]) -> Result<Vec<u8>, Status> {
-    read(definition, body)
-        .map(|value| value.to_string().into_bytes())
-        .map_err(|why| Status::bad_request(format!("unable to decode the protobuf body: {why}")))
+/// The message of an object, without its type. What the table of numbers does not know is left out.
+pub fn message(definition: &str, object: &Map<String, Value>) -> Vec<u8> {
+    let mut out = Vec::new();
+    if !meta::write(definition, object, &mut out) {
+        encode::structure(definition, object, &mut out);
+    }
+    out
 }
 
-fn read(definition: &str, body: &[u8]) -> Result<Value, &'static str> {
-    let rest = body.strip_prefix(MAGIC).ok_or("it does not begin with the mark of Kubernetes objects")?;
-    let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
-    for field in Fields(rest) {
-        match field? {
-            (1, Wire::Bytes(meta)) => {
-                for field in Fields(meta) {
-                    match field? {
-                        (1, Wire::Bytes(text)) => api_version = utf8(text)?,
-                        (2, Wire::Bytes(text)) => kind = utf8(text)?,
-                        _ => {}
-                    }
-                }
-            }
-            (2, Wire::Bytes(bytes)) => raw = bytes,
-            (3, Wire::Bytes(encoding)) if !encoding.is_empty() => return Err("it is encoded once more"),
-            _ => {}
-        }
-    }
-    let mut object = Map::new();
-    structure(definition, raw, &mut object, MAX_DEPTH)?;
-    for (name, value) in [("apiVersion", api_version), ("kind", kind)] {
-        if !value.is_empty() {
-            object.insert(name.to_owned(), value.into());
-        }
-    }
-    Ok(Value::Object(object))
+/// An object whole, with its type in front of its message.
+pub fn object(definition: &str, tree: &Value) -> Vec<u8> {
+    let name = |member: &str| tree.get(member).and_then(Value::as_str).unwrap_or_default();
+    let message = tree.as_object().map(|object| message(definition, object)).unwrap_or_default();
+    wrap(name("apiVersion"), name("kind"), &message)
 }
 
-/// A value on the wire.
-enum Wire<'a> {
-    Varint(u64),
-    Fixed64(u64),
-    Fixed32(u32),
-    Bytes(&'a [u8]),
+/// A message with its type in front.
+pub fn wrap(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> {
+    let mut out = head(api_version, kind, message.len());
+    out.reserve_exact(message.len() + TAIL.len());
+    out.extend_from_slice(message);
+    out.extend_from_slice(TAIL);
+    out
 }
 
-/// The fields of a message, in the order they come.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u32, Wire<'a>), &'static str>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let field = self.field();
-        if field.is_err() {
-            self.0 = &[];
-        }
-        Some(field)
-    }
+/// What comes before a message of `length` bytes; [`TAIL`] comes behind it.
+pub fn head(api_version: &str, kind: &str, length: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    out.extend_from_slice(MAGIC);
+    nested(1, &mut out, |out| {
+        text(1, api_version, out);
+        text(2, kind, out);
+    });
+    tag(2, LENGTH_DELIMITED, &mut out);
+    varint(length as u64, &mut out);
+    out
 }
 
-impl<'a> Fields<'a> {
-    fn field(&mut self) -> Result<(u32, Wire<'a>), &'static str> {
-        let tag = varint(&mut self.0)?;
-        let number = u32::try_from(tag >> 3).map_err(|_| "a field number is too large")?;
-        if number == 0 {
-            return Err("a field number is zero");
-        }
-        let wire = match tag & 7 {
-            0 => Wire::Varint(varint(&mut self.0)?),
-            1 => Wire::Fixed64(u64::from_le_bytes(self.fixed()?)),
-            2 => {
-                let length = usize::try_from(varint(&mut self.0)?).map_err(|_| "a length is too large")?;
-                let (bytes, rest) = self.0.split_at_checked(length).ok_or("it ends in the middle of a field")?;
-                self.0 = rest;
-                Wire::Bytes(bytes)
-            }
-            5 => Wire::Fixed32(u32::from_le_bytes(self.fixed()?)),
-            _ => return Err("a field has an unknown wire type"),
-        };
-        Ok((number, wire))
-    }
-
-    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
-        let (bytes, rest) = self.0.split_first_chunk::<N>().ok_or("it ends in the middle of a field")?;
-        self.0 = rest;
-        Ok(*bytes)
-    }
+/// What comes before the items of a list whose items, each with its [`item_head`], take `items` bytes. [`TAIL`] ends the list.
+pub fn list_head(api_version: &str, kind: &str, metadata: &Map<String, Value>, items: usize) -> Vec<u8> {
+    let mut meta = Vec::new();
+    nested(1, &mut meta, |out| encode::structure(LIST_META, metadata, out));
+    let mut out = head(api_version, kind, meta.len() + items);
+    out.extend_from_slice(&meta);
+    out
 }
 
-fn varint(bytes: &mut &[u8]) -> Result<u64, &'static str> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (first, rest) = bytes.split_first().ok_or("it ends in the middle of a number")?;
-        *bytes = rest;
-        value |= u64::from(first & 0x7f) << shift;
-        if first & 0x80 == 0 {
-            return Ok(value);
-        }
-    }
-    Err("a number is too long")
+/// What comes before one item of a list: its place and its length.
+pub fn item_head(length: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(11);
+    tag(2, LENGTH_DELIMITED, &mut out);
+    varint(length as u64, &mut out);
+    out
 }
 
-fn utf8(bytes: &[u8]) -> Result<String, &'static str> {
-    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| "a string is no UTF-8")
+/// How much of an object's message is its metadata, which comes first: that part is the message of its
+/// `PartialObjectMetadata`.
+pub fn metadata_length(message: &[u8]) -> usize {
+    let Some((1, decode::Wire::Bytes(metadata))) = decode::first(message) else { return 0 };
+    // The borrowed metadata ends where the field does.
+    metadata.as_ptr() as usize + metadata.len() - message.as_ptr() as usize
 }
 
-/// Reads a message of a definition into `object`.
-fn structure(definition: &str, bytes: &[u8], object: &mut Map<String, Value>, depth: u32) -> Result<(), &'static str> {
-    let (Some(message), Some(schema)) = (wire::message(definition), kinds::schemas().get(definition)) else {
-        // A type newer than the table: nothing of it is known.
-        return Ok(());
-    };
-    fields(message, schema, bytes, object, depth)
-}
-
-fn fields(
-    message: &Message,
-    schema: &kinds::Struct,
-    bytes: &[u8],
-    object: &mut Map<String, Value>,
-    depth: u32,
-) -> Result<(), &'static str> {
-    let depth = depth.checked_sub(1).ok_or("it nests too deep")?;
-    for field in Fields(bytes) {
-        let (number, wire) = field?;
-        match (message.slots.get(&number), wire) {
-            (None, _) => {}
-            (Some(Slot::Inline(inner)), Wire::Bytes(bytes)) => fields(inner, schema, bytes, object, depth)?,
-            (Some(Slot::Inline(_)), _) => return Err("a message has the wrong wire type"),
-            (Some(Slot::Field { name, keeps_zero }), wire) => {
-                if let Some(field) = schema.fields.get(name) {
-                    member(name, &field.schema, *keeps_zero, wire, object, depth)?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Reads one occurrence of a field.
-fn member(
-    name: &str,
-    schema: &Schema,
-    keeps_zero: bool,
-    wire: Wire<'_>,
-    object: &mut Map<String, Value>,
-    depth: u32,
-) -> Result<(), &'static str> {
-    match (schema, wire) {
-        (Schema::List(inner), wire) => {
-            let slot = object.entry(name).or_insert_with(|| Value::Array(Vec::new()));
-            let Value::Array(list) = slot else { return Err("a list is none") };
-            match (inner.as_ref(), wire) {
-                (Schema::Int32 | Schema::Int64 | Schema::Flag, Wire::Bytes(mut packed)) => {
-                    while !packed.is_empty() {
-                        list.push(scalar(inner, Wire::Varint(varint(&mut packed)?))?);
-                    }
-                }
-                (_, wire) => list.push(element(inner, wire, depth)?),
-            }
-        }
-        (Schema::Map(inner), Wire::Bytes(entry)) => {
-            let (mut key, mut value) = (String::new(), None);
-            for field in Fields(entry) {
-                match field? {
-                    (1, Wire::Bytes(text)) => key = utf8(text)?,
-                    (2, wire) => value = Some(element(inner, wire, depth)?),
-                    _ => {}
-                }
-            }
-            let value = match value {
-                Some(value) => value,
-                None => element(inner, Wire::Bytes(&[]), depth)?,
-            };
-            let slot = object.entry(name).or_insert_with(|| Value::Object(Map::new()));
-            let Value::Object(map) = slot else { return Err("a map is none") };
-            map.insert(key, value);
-        }
-        (Schema::Struct(definition), Wire::Bytes(bytes)) => {
-            // A message that comes twice is one message in two parts.
-            let slot = object.entry(name).or_insert_with(|| Value::Object(Map::new()));
-            let Value::Object(inner) = slot else { return Err("a message is none") };
-            structure(definition, bytes, inner, depth)?;
-        }
-        (schema, wire) => {
-            let value = element(schema, wire, depth)?;
-            let zero = match &value {
-                Value::Null => true,
-                Value::Bool(flag) => !flag && !keeps_zero,
-                Value::Number(number) => number.as_f64() == Some(0.0) && !keeps_zero,
-                Value::String(text) => text.is_empty() && !keeps_zero,
-                Value::Array(_) | Value::Object(_) => false,
-            };
-            if zero {
-                object.remove(name);
-            } else {
-                object.insert(name.to_owned(), value);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Reads a value that stands alone: an element of a list, a value of a map, a scalar. Null means that it is not set.
-fn element(schema: &Schema, wire: Wire<'_>, depth: u32) -> Result<Value, &'static str> {
-    match (schema, wire) {
-        (Schema::Struct(definition), Wire::Bytes(bytes)) => {
-            let mut object = Map::new();
-            structure(definition, bytes, &mut object, depth)?;
-            Ok(Value::Object(object))
-        }
-        (Schema::Time, Wire::Bytes(bytes)) => instant(bytes, time::seconds),
-        (Schema::MicroTime, Wire::Bytes(bytes)) => instant(bytes, time::micros),
-        (Schema::Quantity, Wire::Bytes(bytes)) => {
-            let mut text = String::new();
-            for field in Fields(bytes) {
-                if let (1, Wire::Bytes(bytes)) = field? {
-                    text = utf8(bytes)?;
-                }
-            }
-            Ok(if text.is_empty() { "0".into() } else { text.into() })
-        }
-        (Schema::IntOrString, Wire::Bytes(bytes)) => {
-            let (mut is_text, mut number, mut text) = (false, 0_i64, String::new());
-            for field in Fields(bytes) {
-                match field? {
-                    (1, Wire::Varint(kind)) => is_text = kind == 1,
-                    (2, Wire::Varint(value)) => number = value.cast_signed(),
-                    (3, Wire::Bytes(bytes)) => text = utf8(bytes)?,
-                    _ => {}
-                }
-            }
-            Ok(if is_text { text.into() } else { number.into() })
-        }
-        (Schema::Any, Wire::Bytes(bytes)) => {
-            for field in Fields(bytes) {
-                if let (1, Wire::Bytes(json)) = field? {
-                    return serde_json::from_slice(json).map_err(|_| "an embedded tree is no JSON");
-                }
-            }
-            Ok(Value::Null)
-        }
-        (schema, wire) => scalar(schema, wire),
-    }
-}
-
-fn scalar(schema: &Schema, wire: Wire<'_>) -> Result<Value, &'static str> {
-    match (schema, wire) {
-        (Schema::Text, Wire::Bytes(bytes)) => utf8(bytes).map(Value::from),
-        (Schema::Bytes, Wire::Bytes(bytes)) => Ok(STANDARD.encode(bytes).into()),
-        (Schema::Int32 | Schema::Int64, Wire::Varint(value)) => Ok(value.cast_signed().into()),
-        (Schema::Flag, Wire::Varint(value)) => Ok((value != 0).into()),
-        (Schema::Float, Wire::Fixed64(bits)) => Ok(f64::from_bits(bits).into()),
-        (Schema::Float, Wire::Fixed32(bits)) => Ok(f32::from_bits(bits).into()),
-        // The value of a map entry that was left out.
-        (Schema::Int32 | Schema::Int64 | Schema::Float, Wire::Bytes([])) => Ok(0.into()),
-        (Schema::Flag, Wire::Bytes([])) => Ok(false.into()),
-        (_, _) => Err("a field has the wrong wire type"),
-    }
-}
-
-/// Reads a time; none and the zero of Go's are null.
-fn instant(bytes: &[u8], write: impl Fn(Timestamp) -> String) -> Result<Value, &'static str> {
-    /// The year 1, with which Go says "no time".
-    const ZERO: i64 = -62_135_596_800;
-    let (mut seconds, mut nanos) = (None, 0);
-    for field in Fields(bytes) {
-        match field? {
-            (1, Wire::Varint(value)) => seconds = Some(value.cast_signed()),
-            (2, Wire::Varint(value)) => nanos = i32::try_from(value).map_err(|_| "a time is out of range")?,
-            _ => {}
-        }
-    }
-    match seconds {
-        None | Some(ZERO) => Ok(Value::Null),
-        Some(seconds) => {
-            Timestamp::new(seconds, nanos).map(|time| write(time).into()).map_err(|_| "a time is out of range")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-        let mut out = vec![number << 3 | 2];
-        let mut length = bytes.len();
-        while length >= 0x80 {
-            out.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        out.push(length as u8);
-        out.extend_from_slice(bytes);
-        out
-    }
-
-    fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
-        let meta = [field(1, api_version.as_bytes()), field(2, kind.as_bytes())].concat();
-        [MAGIC.to_vec(), field(1, &meta), field(2, raw), field(3, b""), field(4, b"")].concat()
-    }
-
-    fn decode(definition: &str, body: &[u8]) -> Value {
-        serde_json::from_slice(&to_json(definition, body).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn a_config_map_as_kubectl_sends_it() {
-        // Go writes strings that are not set as empty, and the zero time as an empty message.
-        let metadata = [field(1, b"settings"), field(2, b""), field(3, b"demo"), field(8, b"")].concat();
-        let entry = [field(1, b"a"), field(2, b"1")].concat();
-        let raw = [field(1, &metadata), field(2, &entry)].concat();
-        assert_eq!(
-            decode("io.k8s.api.core.v1.ConfigMap", &envelope("v1", "ConfigMap", &raw)),
-            json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "settings", "namespace": "demo" }, "data": { "a": "1" } })
-        );
-    }
-
-    #[test]
-    fn a_pod_with_inlined_volumes_quantities_and_kept_zeros() {
-        let source = field(2, &field(6, &[field(1, b"s"), vec![3 << 3, 0]].concat()));
-        let volume = [field(1, b"v"), source].concat();
-        let limit = [field(1, b"cpu"), field(2, &field(1, b"100m"))].concat();
-        let port = [vec![1 << 3, 0], vec![2 << 3, 80], field(3, b"")].concat();
-        let probe = field(1, &field(2, &field(2, &port)));
-        let container = [field(1, b"c"), field(8, &field(1, &limit)), field(10, &probe)].concat();
-        // terminationGracePeriodSeconds and defaultMode were set to 0; hostNetwork: false was not set.
-        let spec = [field(1, &volume), field(2, &container), vec![4 << 3, 0], vec![11 << 3, 0]].concat();
-        let pod = decode("io.k8s.api.core.v1.Pod", &envelope("v1", "Pod", &field(2, &spec)));
-        assert_eq!(
-            pod["spec"],
-            json!({
-                "volumes": [{ "name": "v", "secret": { "secretName": "s", "defaultMode": 0 } }],
-                "containers": [{
-                    "name": "c",
-                    "resources": { "limits": { "cpu": "100m" } },
-                    "livenessProbe": { "httpGet": { "port": 80 } },
-                }],
-                "terminationGracePeriodSeconds": 0,
-            })
-        );
-    }
-
-    #[test]
-    fn times_and_bytes_have_their_forms() {
-        let mut seconds = 1_751_328_000_u64;
-        let mut renewed = vec![1 << 3];
-        while seconds >= 0x80 {
-            renewed.push((seconds & 0x7f) as u8 | 0x80);
-            seconds >>= 7;
-        }
-        renewed.push(seconds as u8);
-        renewed.extend([2 << 3, 0xe8, 0x07]);
-        let raw = field(2, &field(4, &renewed));
-        let lease = decode("io.k8s.api.coordination.v1.Lease", &envelope("coordination.k8s.io/v1", "Lease", &raw));
-        assert_eq!(lease["spec"]["renewTime"], "2025-07-01T00:00:00.000001Z");
-        let entry = [field(1, b"k"), field(2, &[0xff, 0x00])].concat();
-        let secret = decode("io.k8s.api.core.v1.Secret", &envelope("v1", "Secret", &field(2, &entry)));
-        assert_eq!(secret["data"]["k"], "/wA=");
-    }
-
-    #[test]
-    fn what_is_no_protobuf_is_refused() {
-        let definition = "io.k8s.api.core.v1.ConfigMap";
-        for body in [b"".as_slice(), b"{}", b"k8s\0\x0a\xff", b"k8s\0\x12\x05ab", b"k8s\0\x00"] {
-            assert_eq!(to_json(definition, body).map_err(|status| status.code), Err(400), "{body:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_end_in_json_or_in_a_refusal(body in proptest::collection::vec(any::<u8>(), 0..300)) {
-            for definition in ["io.k8s.api.core.v1.Pod", "io.k8s.api.core.v1.Service", "io.k8s.api.coordination.v1.Lease"] {
-                let body = envelope("v1", "X", &body);
-                if let Ok(json) = to_json(definition, &body) {
-                    prop_assert!(serde_json::from_slice::<Value>(&json).is_ok());
-                }
-            }
-        }
-    }
+/// A frame of a watch around an object with its type in front.
+pub fn watch_frame(kind: &str, object: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(object.len() + kind.len() + 24);
+    out.extend_from_slice(&[0; 4]);
+    text(1, kind, &mut out);
+    nested(2, &mut out, |out| encode::bytes(1, object, out));
+    let length = (out.len() - 4) as u32;
+    out[..4].copy_from_slice(&length.to_be_bytes());
+    out
 }

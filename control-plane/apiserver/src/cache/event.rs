@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use apiserver_core::options::IncludeObject;
+use apiserver_core::protobuf;
 use bytes::Bytes;
 
 use super::object::{CachedObject, Entry};
@@ -54,6 +55,40 @@ pub(crate) enum Form {
     },
 }
 
+/// How a stream is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// One JSON document after the other.
+    Json,
+    /// Protobuf messages, each behind its length.
+    Protobuf,
+}
+
+/// What a watcher gets: frames of the same style are the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Style {
+    /// The form of the objects.
+    pub(crate) form: Form,
+    /// How they are written.
+    pub(crate) wire: Wire,
+}
+
+/// An object as an event shows it.
+#[derive(Debug)]
+pub(crate) struct Shown<'a> {
+    /// In JSON.
+    pub(crate) json: Bytes,
+    /// The cached object the JSON is of, byte for byte, if it is of one.
+    pub(crate) cached: Option<&'a CachedObject>,
+}
+
+impl<'a> Shown<'a> {
+    /// A cached object as it is.
+    pub(crate) fn as_it_is(object: &'a CachedObject) -> Self {
+        Self { json: object.json.clone(), cached: Some(object) }
+    }
+}
+
 /// A change of one object.
 #[derive(Debug)]
 pub(crate) struct CacheEvent {
@@ -65,8 +100,8 @@ pub(crate) struct CacheEvent {
     pub(crate) previous: Option<Arc<CachedObject>>,
     /// All objects after it, for some events: from there the state after any other is a few steps away.
     pub(super) checkpoint: Option<Snapshot>,
-    /// Frames made so far. A handful at most: three types in the forms in use.
-    frames: Mutex<Vec<(EventType, Form, Bytes)>>,
+    /// Frames made so far, a handful at most: three types in the styles in use. None once the event is not new any more.
+    frames: Mutex<Option<Vec<(EventType, Style, Bytes)>>>,
 }
 
 impl CacheEvent {
@@ -76,7 +111,7 @@ impl CacheEvent {
         previous: Option<Arc<CachedObject>>,
         checkpoint: Option<Snapshot>,
     ) -> Self {
-        Self { revision, object, previous, checkpoint, frames: Mutex::new(Vec::new()) }
+        Self { revision, object, previous, checkpoint, frames: Mutex::new(Some(Vec::new())) }
     }
 
     /// Brings the objects before the event to those after it.
@@ -106,23 +141,33 @@ impl CacheEvent {
     }
 
     /// The object as an event of this type shows it.
-    pub(crate) fn json(&self, kind: EventType) -> Bytes {
+    pub(crate) fn shown(&self, kind: EventType) -> Shown<'_> {
         match (kind, &self.object, &self.previous) {
-            (EventType::Deleted, _, Some(previous)) | (_, None, Some(previous)) => previous.json_at(self.revision),
-            (_, Some(object), _) => object.json.clone(),
-            (_, None, None) => Bytes::from_static(b"null"),
+            (EventType::Deleted, _, Some(previous)) | (_, None, Some(previous)) => {
+                Shown { json: previous.json_at(self.revision), cached: None }
+            }
+            (_, Some(object), _) => Shown::as_it_is(object),
+            (_, None, None) => Shown { json: Bytes::from_static(b"null"), cached: None },
         }
     }
 
-    /// The frame of this type and form; `make` turns the object's JSON into the form, once for all watchers.
-    pub(crate) fn frame(&self, kind: EventType, form: Form, make: impl FnOnce(Bytes) -> Bytes) -> Bytes {
+    /// The frame of this type and style; `make` writes the object in the style, once for all watchers that keep up.
+    pub(crate) fn frame(&self, kind: EventType, style: Style, make: impl FnOnce(&Shown<'_>) -> Bytes) -> Bytes {
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, _, bytes)) = frames.iter().find(|(one, other, _)| *one == kind && *other == form) {
+        let made = frames.iter().flatten().find(|(one, other, _)| *one == kind && *other == style);
+        if let Some((_, _, bytes)) = made {
             return bytes.clone();
         }
-        let bytes = frame(kind, &make(self.json(kind)));
-        frames.push((kind, form, bytes.clone()));
+        let bytes = frame(kind, style.wire, &make(&self.shown(kind)));
+        if let Some(frames) = frames.as_mut() {
+            frames.push((kind, style, bytes.clone()));
+        }
         bytes
+    }
+
+    /// Lets go of the frames: whoever comes this late makes its own.
+    pub(super) fn forget_frames(&self) {
+        *self.frames.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(super) fn size(&self) -> usize {
@@ -130,15 +175,20 @@ impl CacheEvent {
     }
 }
 
-/// A watch event on one line.
-pub(crate) fn frame(kind: EventType, object: &[u8]) -> Bytes {
-    let mut bytes = Vec::with_capacity(object.len() + 40);
-    bytes.extend_from_slice(b"{\"type\":\"");
-    bytes.extend_from_slice(kind.as_str().as_bytes());
-    bytes.extend_from_slice(b"\",\"object\":");
-    bytes.extend_from_slice(object);
-    bytes.extend_from_slice(b"}\n");
-    bytes.into()
+/// A watch event around an object that is written already: in JSON on one line, in protobuf with its type in front.
+pub(crate) fn frame(kind: EventType, wire: Wire, object: &[u8]) -> Bytes {
+    match wire {
+        Wire::Protobuf => protobuf::watch_frame(kind.as_str(), object).into(),
+        Wire::Json => {
+            let mut bytes = Vec::with_capacity(object.len() + 40);
+            bytes.extend_from_slice(b"{\"type\":\"");
+            bytes.extend_from_slice(kind.as_str().as_bytes());
+            bytes.extend_from_slice(b"\",\"object\":");
+            bytes.extend_from_slice(object);
+            bytes.extend_from_slice(b"}\n");
+            bytes.into()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -153,6 +203,8 @@ mod tests {
         Arc::new(CachedObject::read(row, "/registry/configmaps/d/a", stored.as_bytes(), revision).unwrap())
     }
 
+    const STYLE: Style = Style { form: Form::Whole, wire: Wire::Json };
+
     fn red(object: &CachedObject) -> bool {
         object.label("color") == Some("red")
     }
@@ -162,7 +214,7 @@ mod tests {
         let event = CacheEvent::new(8, Some(object("blue", 8)), Some(object("red", 5)), None);
         let kind = event.seen_by(red).unwrap();
         assert_eq!(kind, EventType::Deleted);
-        let text = String::from_utf8(event.frame(kind, Form::Whole, |json| json).to_vec()).unwrap();
+        let text = String::from_utf8(event.frame(kind, STYLE, |shown| shown.json.clone()).to_vec()).unwrap();
         assert!(text.contains(r#""resourceVersion":"8""#) && text.contains("red"), "{text}");
         assert_eq!(event.seen_by(|object| !red(object)), Some(EventType::Added));
         assert_eq!(event.seen_by(|_| true), Some(EventType::Modified));
@@ -172,8 +224,11 @@ mod tests {
     #[test]
     fn a_frame_is_made_once_for_all() {
         let event = CacheEvent::new(8, Some(object("blue", 8)), None, None);
-        let first = event.frame(EventType::Added, Form::Whole, |json| json);
-        let second = event.frame(EventType::Added, Form::Whole, |_| panic!("made twice"));
+        let first = event.frame(EventType::Added, STYLE, |shown| shown.json.clone());
+        let second = event.frame(EventType::Added, STYLE, |_| panic!("made twice"));
         assert_eq!(first.as_ptr(), second.as_ptr());
+        event.forget_frames();
+        assert_eq!(event.frame(EventType::Added, STYLE, |shown| shown.json.clone()), first);
+        assert!(event.frame(EventType::Added, STYLE, |_| Bytes::from_static(b"anew")).ends_with(b"anew}\n"));
     }
 }

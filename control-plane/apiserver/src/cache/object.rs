@@ -4,10 +4,12 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use apiserver_core::{Object, Resource};
+use apiserver_core::{Object, Resource, protobuf};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use super::kept::Kept;
 
 /// A stored value that is no object of the resource.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,8 @@ pub(crate) struct CachedObject {
     pub(crate) labels: Box<[(Box<str>, Box<str>)]>,
     /// Name, namespace and selectable fields.
     pub(crate) fields: Box<[(String, String)]>,
+    /// The object in protobuf, without its type.
+    message: Kept,
 }
 
 impl CachedObject {
@@ -43,12 +47,18 @@ impl CachedObject {
             version_at,
             labels: object.labels().map(|(key, value)| (key.into(), value.into())).collect(),
             fields: resource.selectable_values(&object).into(),
+            message: Kept::default(),
         })
     }
 
     /// The object as a tree, with its resource version.
     pub(crate) fn tree(&self) -> Result<Object, Unreadable> {
         Ok(Object::from_stored(&self.json)?)
+    }
+
+    /// The object's message in protobuf, shared by all who ask. `definition` is that of the kind the JSON is of.
+    pub(crate) fn message(&self, definition: &str) -> Bytes {
+        self.message.get_or_make(|| message(definition, &self.json))
     }
 
     /// The same object under another resource version, for the event of its deletion.
@@ -86,6 +96,7 @@ impl CachedObject {
             version_at,
             labels: self.labels.clone(),
             fields: self.fields.clone(),
+            message: Kept::default(),
         })
     }
 
@@ -105,21 +116,37 @@ pub(crate) fn served(row: &Resource, json: Bytes) -> Result<Bytes, Unreadable> {
     Ok(object.to_bytes().into())
 }
 
+/// The protobuf message of an object in JSON.
+pub(crate) fn message(definition: &str, json: &[u8]) -> Vec<u8> {
+    Object::from_stored(json).map(|object| protobuf::message(definition, object.map())).unwrap_or_default()
+}
+
+/// The metadata of an object in JSON, as it is written there.
+pub(crate) fn metadata(json: &[u8]) -> &str {
+    outer(json).map_or("{}", |outer| outer.metadata.get())
+}
+
 /// Stored bytes with the resource version set to `revision`.
 pub(crate) fn with_resource_version(stored: &[u8], revision: i64) -> Result<Bytes, Unreadable> {
     Ok(splice(stored, revision)?.0)
 }
 
+/// The outermost level of an object.
+#[derive(Deserialize)]
+struct Outer<'a> {
+    #[serde(borrow)]
+    metadata: &'a RawValue,
+}
+
+fn outer(json: &[u8]) -> Result<Outer<'_>, serde_json::Error> {
+    serde_json::from_slice(json)
+}
+
 /// Writes `"resourceVersion":"<revision>"` into the metadata of stored bytes, which carry none. Returns the offset of
 /// the digits too. Nothing but the outermost level is parsed.
 fn splice(stored: &[u8], revision: i64) -> Result<(Bytes, usize), serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Outer<'a> {
-        #[serde(borrow)]
-        metadata: &'a RawValue,
-    }
     const MEMBER: &str = "\"resourceVersion\":\"";
-    let outer: Outer<'_> = serde_json::from_slice(stored)?;
+    let outer = outer(stored)?;
     let metadata = outer.metadata.get();
     let Some(inner) = metadata.strip_prefix('{') else {
         return Err(serde::de::Error::custom("metadata is no object"));
@@ -198,6 +225,7 @@ mod tests {
             version_at,
             labels: Box::default(),
             fields: Box::default(),
+            message: Kept::default(),
         };
         assert_eq!(object.json_at(100), r#"{"metadata":{"resourceVersion":"100","name":"a"}}"#);
     }

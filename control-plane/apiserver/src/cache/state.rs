@@ -16,6 +16,10 @@ const MAX_BYTES: usize = 24 << 20;
 /// Events kept however large they are, so that a few large objects do not leave watchers without history.
 const MIN_EVENTS: usize = 64;
 
+/// Events whose frames are kept: what watchers that keep up have still to read. More would help those behind, and cost every
+/// resource its history over again for each form it is watched in.
+const FRAMED: usize = 512;
+
 /// Every how many events the whole set is remembered. Fewer make old states slower to find, more cost memory.
 const CHECKPOINT: u64 = 64;
 
@@ -106,6 +110,9 @@ impl State {
         let event = CacheEvent::new(revision, object, previous, checkpoint);
         self.bytes += event.size();
         self.history.push_back(Arc::new(event));
+        if let Some(old) = self.history.len().checked_sub(FRAMED + 1) {
+            self.history[old].forget_frames();
+        }
         while self.history.len() > MAX_EVENTS || (self.bytes > MAX_BYTES && self.history.len() > MIN_EVENTS) {
             let Some(event) = self.history.pop_front() else { break };
             self.bytes -= event.size();

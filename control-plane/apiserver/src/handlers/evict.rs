@@ -13,7 +13,6 @@ use serde_json::json;
 use super::remove;
 use crate::app::App;
 use crate::call::Call;
-use crate::http::negotiate::{Negotiated, Transform};
 use crate::http::respond::{self, Answer};
 use crate::writes::Writer;
 
@@ -40,9 +39,8 @@ pub(super) async fn evict(app: &Arc<App>, call: &Call) -> Result<Answer, Status>
         Verdict::Ask(budget) => spend(app, call, &budget, pod, wishes.dry_run).await?,
     }
     remove::remove(app, call, &call.key(), pod, &wishes).await?;
-    let form = Negotiated { transform: Transform::None, ..call.form };
     let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
-    Ok(respond::value(StatusCode::CREATED, &status, form))
+    Ok(respond::status(StatusCode::CREATED, &status, call.form))
 }
 
 /// The budgets of the namespace, those that were just made here among them. Beyond that the cache's word will do: the budget

@@ -1,30 +1,29 @@
-//! GET of a collection: which state of it, which part of that, and how it is written.
+//! GET of a collection: which state of it, and which part of that.
+
+mod pieces;
 
 use std::sync::Arc;
 
 use apiserver_core::continuation::{Continuation, remaining_items};
-use apiserver_core::decode::Format;
-use apiserver_core::options::{IncludeObject, ListOptions, VersionMatch};
+use apiserver_core::options::{ListOptions, VersionMatch};
 use apiserver_core::selector::Selection;
-use apiserver_core::{Object, Resource, Status};
-use bytes::{Bytes, BytesMut};
-use http::StatusCode;
+use apiserver_core::{Resource, Status};
 use imbl::OrdSet;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::{in_version, list_metadata, table};
+use super::list_metadata;
 use crate::app::App;
 use crate::cache::{Cache, CachedObject, Entry, Snapshot};
 use crate::call::Call;
-use crate::http::negotiate::Transform;
-use crate::http::respond::{self, Answer};
+use crate::http::negotiate::Encoding;
+use crate::http::respond::Answer;
 use crate::store_client::StoreError;
 use crate::writes;
 
 /// Keys per page when a list is read from the store.
 const PAGE: i64 = 1000;
-/// Size of the pieces a list is sent in.
-const PIECE: usize = 64 << 10;
+
+pub(super) use pieces::encoded;
 
 /// The part of a collection that was asked for.
 pub(super) struct Selected {
@@ -36,10 +35,11 @@ pub(super) struct Selected {
 pub(super) async fn list(app: &Arc<App>, call: &Call) -> Result<Answer, Status> {
     let options = ListOptions::parse(&call.row, &call.query)?;
     let Selected { objects, metadata } = select(app, call, &options).await?;
-    if call.form.format == Format::Json && !call.form.pretty {
-        return Ok(in_pieces(call, Pieces::new(call, &metadata, objects)?));
+    match call.form.encoding {
+        Encoding::Protobuf => Ok(pieces::messages(call, &metadata, objects).await),
+        Encoding::Json if !call.form.pretty => pieces::text(call, &metadata, objects),
+        Encoding::Json | Encoding::Yaml => encoded(call, &metadata, objects.iter().map(|object| &object.json)),
     }
-    encoded(call, &metadata, objects.iter().map(|object| &object.json))
 }
 
 /// Finds what a list is to show.
@@ -219,144 +219,4 @@ impl View<'_> {
     fn store_failure(&self, error: &StoreError) -> Status {
         writes::failure(&self.call.row, "list", error)
     }
-}
-
-/// Sends a list whole if it is small, else in pieces.
-fn in_pieces(call: &Call, mut pieces: Pieces) -> Answer {
-    let total = pieces.head.as_ref().map_or(0, String::len)
-        + pieces.objects.as_slice().iter().map(|object| object.json.len() + 1).sum::<usize>();
-    if total <= PIECE * 2 {
-        let mut whole = BytesMut::with_capacity(total);
-        for piece in pieces.by_ref() {
-            whole.extend_from_slice(&piece);
-        }
-        return respond::json(StatusCode::OK, whole.freeze(), call.form);
-    }
-    respond::pieces(pieces, total, call.form)
-}
-
-/// What is written for each object.
-enum Item {
-    /// Its cached bytes.
-    Whole,
-    /// The row of a Table.
-    Row { row: Arc<Resource>, include: IncludeObject, beta: bool, now: jiff::Timestamp },
-    /// Its metadata.
-    Metadata { beta: bool },
-}
-
-impl Item {
-    fn write(&self, object: &CachedObject, piece: &mut BytesMut) {
-        let tree = || object.tree().unwrap_or_default();
-        match self {
-            Self::Whole => piece.extend_from_slice(&object.json),
-            Self::Metadata { beta } => {
-                let value = in_version(apiserver_core::table::partial_object(&tree()), *beta);
-                piece.extend_from_slice(value.to_string().as_bytes());
-            }
-            Self::Row { row, include, beta, now } => {
-                let table = apiserver_core::table::table(row, &Map::new(), [&tree()], *include, false, *now);
-                let row = &in_version(table, *beta)["rows"][0];
-                piece.extend_from_slice(row.to_string().as_bytes());
-            }
-        }
-    }
-}
-
-/// A list in pieces of about [`PIECE`] bytes. Objects are written one by one as the client reads, so that a list of any
-/// size needs no more memory than its pieces.
-struct Pieces {
-    head: Option<String>,
-    objects: std::vec::IntoIter<Arc<CachedObject>>,
-    item: Item,
-    first: bool,
-    ended: bool,
-}
-
-impl Pieces {
-    fn new(call: &Call, metadata: &Map<String, Value>, objects: Vec<Arc<CachedObject>>) -> Result<Self, Status> {
-        let (head, item) = match call.form.transform {
-            Transform::None => {
-                let head =
-                    json!({ "kind": call.row.list_kind(), "apiVersion": call.row.api_version(), "metadata": metadata });
-                (opened(head, "items"), Item::Whole)
-            }
-            Transform::Metadata { beta } => {
-                let head = in_version(apiserver_core::table::partial_object_list(metadata, []), beta);
-                (opened(head, "items"), Item::Metadata { beta })
-            }
-            Transform::Table { beta } => {
-                let include = IncludeObject::parse(&call.query)?;
-                let item = Item::Row { row: Arc::clone(&call.row), include, beta, now: jiff::Timestamp::now() };
-                (opened(table(call, metadata, &[], true, beta)?, "rows"), item)
-            }
-        };
-        Ok(Self { head: Some(head), objects: objects.into_iter(), item, first: true, ended: false })
-    }
-}
-
-/// The text of an object up to and into its list `member`, which goes last.
-fn opened(mut object: Value, member: &str) -> String {
-    if let Some(object) = object.as_object_mut() {
-        object.remove(member);
-    }
-    let mut text = object.to_string();
-    text.pop();
-    text.push_str(",\"");
-    text.push_str(member);
-    text.push_str("\":[");
-    text
-}
-
-impl Iterator for Pieces {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
-        if self.ended {
-            return None;
-        }
-        let mut piece = BytesMut::with_capacity(PIECE);
-        if let Some(head) = self.head.take() {
-            piece.extend_from_slice(head.as_bytes());
-        }
-        while piece.len() < PIECE {
-            let Some(object) = self.objects.next() else {
-                piece.extend_from_slice(b"]}");
-                self.ended = true;
-                break;
-            };
-            if !self.first {
-                piece.extend_from_slice(b",");
-            }
-            self.first = false;
-            self.item.write(&object, &mut piece);
-        }
-        Some(piece.freeze())
-    }
-}
-
-/// A list of encoded objects in the form the client asked for.
-pub(super) fn encoded<'a>(
-    call: &Call,
-    metadata: &Map<String, Value>,
-    objects: impl IntoIterator<Item = &'a Bytes>,
-) -> Result<Answer, Status> {
-    let trees: Vec<Object> = objects
-        .into_iter()
-        .map(|json| Object::from_stored(json).map_err(Status::internal))
-        .collect::<Result<_, _>>()?;
-    let value = match call.form.transform {
-        Transform::Table { beta } => table(call, metadata, &trees, true, beta)?,
-        Transform::Metadata { beta } => in_version(apiserver_core::table::partial_object_list(metadata, &trees), beta),
-        Transform::None => {
-            let items: Vec<Value> = trees.into_iter().map(Object::into_value).collect();
-            json!({
-                "kind": call.row.list_kind(),
-                "apiVersion": call.row.api_version(),
-                "metadata": metadata,
-                "items": items,
-            })
-        }
-    };
-    Ok(respond::value(StatusCode::OK, &value, call.form))
 }

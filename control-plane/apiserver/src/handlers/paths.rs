@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use apiserver_core::Status;
-use apiserver_core::discovery::AGGREGATED_MEDIA_TYPE;
+use apiserver_core::discovery::AGGREGATED_PARAMETERS;
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, ETAG, IF_NONE_MATCH, LOCATION, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, Entry, IF_NONE_MATCH, LOCATION, VARY};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::documents::{Document, Name};
 use crate::health;
-use crate::http::negotiate::{self, Allowed};
+use crate::http::negotiate::{self, Allowed, Encoding, Negotiated};
 use crate::http::query;
 use crate::http::respond::{self, Answer};
 use crate::metrics::ObjectCount;
@@ -48,13 +48,13 @@ async fn answer(
     let headers = &parts.headers;
     let trimmed = if path.len() > 1 { path.trim_end_matches('/') } else { path };
     Ok(match trimmed {
-        "/" => Some(plain(headers, parameters, &json!({ "paths": app.documents.paths() }))?),
-        "/version" => Some(plain(headers, parameters, &version())?),
+        "/" => Some(plain(&json!({ "paths": app.documents.paths() }))),
+        "/version" => Some(plain(&version())),
         "/metrics" => Some(metrics(app)),
         "/api" => aggregated(app, headers, parameters, &Name::AggregatedCore, &Name::Versions)?,
         "/apis" => aggregated(app, headers, parameters, &Name::AggregatedGroups, &Name::Groups)?,
         "/openapi/v3" => document(app, headers, parameters, &Name::OpenApiIndex)?,
-        "/openapi/v2" => schema(app, headers, &Name::Swagger)?,
+        "/openapi/v2" => swagger(app, headers)?,
         _ => {
             if let Some(name) = trimmed.strip_prefix("/openapi/v3/") {
                 return hashed(app, headers, parameters, name);
@@ -74,11 +74,11 @@ async fn answer(
     })
 }
 
-fn plain(headers: &HeaderMap, parameters: &[(String, String)], value: &Value) -> Result<Answer, Status> {
-    let mut form = negotiate::answer(headers, parameters, Allowed::Plain)?;
-    // Upstream writes these indented for everybody.
-    form.pretty = true;
-    Ok(respond::value(StatusCode::OK, value, form))
+/// JSON for everybody, indented, whatever they accept.
+fn plain(value: &Value) -> Answer {
+    let mut text = serde_json::to_vec_pretty(value).unwrap_or_default();
+    text.push(b'\n');
+    respond::bytes(StatusCode::OK, "application/json", text.into(), false)
 }
 
 /// What `/version` tells.
@@ -144,7 +144,10 @@ fn document(
 ) -> Result<Option<Answer>, Status> {
     let Some(document) = app.documents.get(name) else { return Ok(None) };
     let form = negotiate::answer(headers, parameters, Allowed::Plain)?;
-    Ok(Some(tagged(&document, headers, |json| respond::json(StatusCode::OK, json, form))))
+    Ok(Some(tagged(&document, headers, |json| match form.encoding {
+        Encoding::Protobuf => respond::encoded(StatusCode::OK, Encoding::Protobuf, document.protobuf(), form),
+        Encoding::Json | Encoding::Yaml => respond::json(StatusCode::OK, document.definition(), json, form),
+    })))
 }
 
 /// `/api` and `/apis`, in the form the client prefers.
@@ -155,31 +158,69 @@ fn aggregated(
     aggregated: &Name,
     plain: &Name,
 ) -> Result<Option<Answer>, Status> {
-    let mut answer = if negotiate::wants_aggregated(headers) {
-        let Some(document) = app.documents.get(aggregated) else { return Ok(None) };
-        let gzip = negotiate::answer(headers, parameters, Allowed::Plain).is_ok_and(|form| form.gzip);
-        Some(tagged(&document, headers, |json| respond::bytes(StatusCode::OK, AGGREGATED_MEDIA_TYPE, json, gzip)))
-    } else {
-        document(app, headers, parameters, plain)?
+    let mut answer = match negotiate::aggregated(headers) {
+        None => document(app, headers, parameters, plain)?,
+        Some(encoding) => {
+            let Some(document) = app.documents.get(aggregated) else { return Ok(None) };
+            let form = Negotiated { encoding, gzip: negotiate::takes_gzip(headers), ..Negotiated::PLAIN };
+            let mut answer = tagged(&document, headers, |json| match encoding {
+                Encoding::Protobuf => respond::encoded(StatusCode::OK, encoding, document.protobuf(), form),
+                Encoding::Json | Encoding::Yaml => respond::json(StatusCode::OK, document.definition(), json, form),
+            });
+            let media_type = format!("{}{AGGREGATED_PARAMETERS}", encoding.media_type());
+            if let (Entry::Occupied(mut given), Ok(media_type)) =
+                (answer.headers_mut().entry(CONTENT_TYPE), HeaderValue::try_from(media_type))
+            {
+                given.insert(media_type);
+            }
+            Some(answer)
+        }
     };
     if let Some(answer) = &mut answer {
-        answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+        answer.headers_mut().append(VARY, HeaderValue::from_static("Accept"));
     }
     Ok(answer)
 }
 
-/// A schema document. Only JSON is made; clients that want protobuf first take it second.
-fn schema(app: &App, headers: &HeaderMap, name: &Name) -> Result<Option<Answer>, Status> {
-    let accepts_json = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).all(|value| {
-        value.split(',').any(|entry| {
-            matches!(entry.split(';').next().unwrap_or_default().trim(), "application/json" | "*/*" | "application/*")
-        })
+/// The v2 document, in JSON or in protobuf, whose media type has two spellings: one of them is not well-formed, and is never
+/// answered with.
+fn swagger(app: &App, headers: &HeaderMap) -> Result<Option<Answer>, Status> {
+    const SPELLED: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    const MISSPELLED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let header = negotiate::accept(headers);
+    let entries = negotiate::parse_accept(&header);
+    let wanted = entries.iter().map(|entry| entry.media_type).find_map(|media_type| match media_type {
+        "application/json" | "application/*" | "*/*" => Some(false),
+        SPELLED | MISSPELLED => Some(true),
+        _ => None,
     });
-    if !accepts_json {
+    let in_protobuf = match wanted {
+        Some(wanted) => wanted,
+        None if header.is_empty() => false,
+        None => return Err(Status::not_acceptable(&["application/json", SPELLED])),
+    };
+    let Some(document) = app.documents.get(&Name::Swagger) else { return Ok(None) };
+    let gzip = negotiate::takes_gzip(headers);
+    let mut answer = tagged(&document, headers, |json| {
+        if in_protobuf {
+            respond::bytes(StatusCode::OK, SPELLED, document.protobuf(), gzip)
+        } else {
+            respond::bytes(StatusCode::OK, "application/json", json, gzip)
+        }
+    });
+    answer.headers_mut().append(VARY, HeaderValue::from_static("Accept"));
+    Ok(Some(answer))
+}
+
+/// A schema document in JSON, or 406.
+fn schema(app: &App, headers: &HeaderMap, name: &Name) -> Result<Option<Answer>, Status> {
+    let header = negotiate::accept(headers);
+    let wanted = ["application/json", "application/*", "*/*"];
+    if !header.is_empty() && !negotiate::parse_accept(&header).iter().any(|entry| wanted.contains(&entry.media_type)) {
         return Err(Status::not_acceptable(&["application/json"]));
     }
     let Some(document) = app.documents.get(name) else { return Ok(None) };
-    let gzip = negotiate::answer(headers, &[], Allowed::Plain).is_ok_and(|form| form.gzip);
+    let gzip = negotiate::takes_gzip(headers);
     Ok(Some(tagged(&document, headers, |json| respond::bytes(StatusCode::OK, "application/json", json, gzip))))
 }
 

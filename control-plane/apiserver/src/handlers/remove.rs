@@ -13,7 +13,6 @@ use super::{list, object};
 use crate::app::App;
 use crate::cache::with_resource_version;
 use crate::call::Call;
-use crate::http::negotiate::{self, Negotiated};
 use crate::http::respond::{self, Answer};
 use crate::store_client::Commit;
 use crate::writes::{self, Writer};
@@ -46,8 +45,7 @@ pub(super) async fn delete(app: &Arc<App>, call: &Call) -> Result<Answer, Status
         Outcome::Gone { json, .. } if call.row.returns_deleted => object(call, StatusCode::OK, json),
         Outcome::Gone { object, .. } => {
             let status = Status::success(&call.row, &call.target.name, object.uid());
-            let form = Negotiated { transform: negotiate::Transform::None, ..call.form };
-            Ok(respond::value(StatusCode::OK, &status, form))
+            Ok(respond::status(StatusCode::OK, &status, call.form))
         }
         Outcome::Stays { json } => object(call, StatusCode::OK, json),
     }

@@ -7,7 +7,6 @@ use apiserver_core::options::{Write, WriteOptions};
 use http::StatusCode;
 
 use crate::call::Call;
-use crate::http::negotiate::{Negotiated, Transform};
 use crate::http::respond::{self, Answer};
 
 /// Answers with the question and its answer. Nothing is stored.
@@ -17,6 +16,5 @@ pub(super) async fn answer(call: &Call) -> Result<Answer, Status> {
     let decoded = decode_object(&call.row, None, format, &body, options.field_validation)?;
     call.warn(decoded.warnings);
     let answered = engine::answer(&call.row, call.namespace(), decoded.object, &call.user)?;
-    let form = Negotiated { transform: Transform::None, ..call.form };
-    Ok(respond::json(StatusCode::CREATED, answered.to_bytes().into(), form))
+    Ok(respond::json(StatusCode::CREATED, call.definition(), answered.to_bytes().into(), call.form))
 }

@@ -6,11 +6,12 @@ use apiserver_core::protobuf::MEDIA_TYPE;
 use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 
-/// Media types of objects in answers, as 406 lists them.
-pub(crate) const SUPPORTED: [&str; 2] = ["application/json", "application/yaml"];
+/// Media types of objects, in answers as 406 lists them and in bodies as 415 does.
+pub(crate) const SUPPORTED: [&str; 3] = ["application/json", "application/yaml", MEDIA_TYPE];
 
-/// Media types of objects in bodies, as 415 lists them.
-pub(crate) const UNDERSTOOD: [&str; 3] = ["application/json", "application/yaml", MEDIA_TYPE];
+/// Media types of watches, as 406 lists them.
+pub(crate) const STREAMED: [&str; 2] =
+    ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
 
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,28 @@ pub(crate) enum BodyFormat {
     Text(Format),
     /// Protobuf, which is turned into JSON first.
     Protobuf,
+}
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// Protobuf.
+    Protobuf,
+}
+
+impl Encoding {
+    /// The media type of an object.
+    pub(crate) fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Yaml => "application/yaml",
+            Self::Protobuf => MEDIA_TYPE,
+        }
+    }
 }
 
 /// What objects are turned into before they are encoded.
@@ -42,7 +65,7 @@ pub(crate) enum Transform {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Negotiated {
     /// The encoding.
-    pub(crate) format: Format,
+    pub(crate) encoding: Encoding,
     /// What is encoded.
     pub(crate) transform: Transform,
     /// Whether the client takes gzip.
@@ -54,17 +77,19 @@ pub(crate) struct Negotiated {
 impl Negotiated {
     /// The form of answers that are not negotiated.
     pub(crate) const PLAIN: Self =
-        Self { format: Format::Json, transform: Transform::None, gzip: false, pretty: false };
+        Self { encoding: Encoding::Json, transform: Transform::None, gzip: false, pretty: false };
 }
 
 /// One entry of an `Accept` header.
-struct Accepted<'a> {
-    media_type: &'a str,
+pub(crate) struct Accepted<'a> {
+    /// The media type without its parameters; may have wildcards.
+    pub(crate) media_type: &'a str,
     parameters: Vec<(&'a str, &'a str)>,
     quality: u32,
 }
 
-fn parse_accept(header: &str) -> Vec<Accepted<'_>> {
+/// The entries of an `Accept` header, best first: by quality, then the exact before those with wildcards, then as they came.
+pub(crate) fn parse_accept(header: &str) -> Vec<Accepted<'_>> {
     let mut entries: Vec<Accepted<'_>> = header
         .split(',')
         .filter_map(|entry| {
@@ -74,20 +99,27 @@ fn parse_accept(header: &str) -> Vec<Accepted<'_>> {
             let quality = parameters
                 .iter()
                 .find(|(key, _)| *key == "q")
-                .map_or(1000, |(_, value)| (value.parse::<f32>().unwrap_or(0.0).clamp(0.0, 1.0) * 1000.0) as u32);
+                .map_or(1000, |(_, value)| (value.parse::<f32>().unwrap_or(1.0).clamp(0.0, 1.0) * 1000.0) as u32);
             Some(Accepted { media_type, parameters, quality })
         })
+        .filter(|entry| entry.quality > 0)
         .collect();
-    // Stable: among equals the client's order decides.
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.quality));
+    entries.sort_by_key(|entry| (std::cmp::Reverse(entry.quality), entry.media_type.matches('*').count()));
     entries
 }
 
+/// All `Accept` headers as one.
+pub(crate) fn accept(headers: &HeaderMap) -> String {
+    let values: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    values.join(",")
+}
+
 impl Accepted<'_> {
-    fn format(&self) -> Option<Format> {
+    fn encoding(&self) -> Option<Encoding> {
         match self.media_type {
-            "application/json" | "*/*" | "application/*" => Some(Format::Json),
-            "application/yaml" => Some(Format::Yaml),
+            "application/json" | "*/*" | "application/*" => Some(Encoding::Json),
+            "application/yaml" => Some(Encoding::Yaml),
+            MEDIA_TYPE => Some(Encoding::Protobuf),
             _ => None,
         }
     }
@@ -97,19 +129,26 @@ impl Accepted<'_> {
     }
 
     /// What `as`, `g` and `v` ask for; `None` if we do not make it.
-    fn transform(&self, allowed: Allowed) -> Option<Transform> {
+    fn transform(&self, allowed: Allowed, encoding: Encoding) -> Option<Transform> {
         let Some(kind) = self.parameter("as") else { return Some(Transform::None) };
-        let beta = match (self.parameter("g"), self.parameter("v")) {
-            (Some("meta.k8s.io"), Some("v1")) => false,
-            (Some("meta.k8s.io"), Some("v1beta1")) => true,
-            _ => return None,
+        let beta = match (allowed, self.parameter("g")?, self.parameter("v")?) {
+            (Allowed::Objects, "meta.k8s.io", "v1") => false,
+            (Allowed::Objects, "meta.k8s.io", "v1beta1") => true,
+            (Allowed::Objects | Allowed::Plain, _, _) => return None,
         };
-        match (kind, allowed) {
-            ("Table", Allowed::Objects) => Some(Transform::Table { beta }),
-            ("PartialObjectMetadata" | "PartialObjectMetadataList", Allowed::Objects) => {
-                Some(Transform::Metadata { beta })
-            }
-            (_, Allowed::Objects | Allowed::Plain) => None,
+        match kind {
+            // Cells are of any type, which protobuf has no message for.
+            "Table" if encoding != Encoding::Protobuf => Some(Transform::Table { beta }),
+            "PartialObjectMetadata" | "PartialObjectMetadataList" => Some(Transform::Metadata { beta }),
+            _ => None,
+        }
+    }
+
+    /// Whether the stream asked for, if one is, is one we make.
+    fn streams(&self, encoding: Encoding) -> bool {
+        match self.parameter("stream") {
+            None | Some("") => true,
+            Some(kind) => kind == "watch" && encoding != Encoding::Yaml,
         }
     }
 }
@@ -129,52 +168,55 @@ pub(crate) enum Allowed {
 ///
 /// 406 if nothing the client accepts can be made.
 pub(crate) fn answer(headers: &HeaderMap, query: &[(String, String)], allowed: Allowed) -> Result<Negotiated, Status> {
-    let gzip = headers
-        .get_all(ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|value| {
-            let mut parts = value.split(';').map(str::trim);
-            parts.next() == Some("gzip") && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
-        });
-    let pretty = match super::query::first(query, "pretty") {
-        Some(value) => !matches!(value, "" | "false" | "0"),
-        // Upstream indents for people at a terminal.
-        None => headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).is_some_and(|agent| {
-            agent.starts_with("curl") || agent.starts_with("Wget") || agent.starts_with("Mozilla/5.0")
-        }),
-    };
-    let header: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    let header = header.join(",");
+    let (gzip, pretty) = (takes_gzip(headers), is_for_people(headers, query));
+    let header = accept(headers);
     if header.trim().is_empty() {
-        return Ok(Negotiated { format: Format::Json, transform: Transform::None, gzip, pretty });
+        return Ok(Negotiated { gzip, pretty, ..Negotiated::PLAIN });
     }
     for entry in parse_accept(&header) {
-        if entry.quality == 0 {
-            continue;
-        }
-        if let (Some(format), Some(transform)) = (entry.format(), entry.transform(allowed)) {
-            return Ok(Negotiated { format, transform, gzip, pretty });
+        let Some(encoding) = entry.encoding() else { continue };
+        if let Some(transform) = entry.transform(allowed, encoding)
+            && entry.streams(encoding)
+        {
+            let pretty = pretty || entry.parameter("pretty") == Some("1");
+            return Ok(Negotiated { encoding, transform, gzip, pretty });
         }
     }
     Err(Status::not_acceptable(&SUPPORTED))
 }
 
-/// Whether the client prefers the aggregated form of discovery to the plain one.
-pub(crate) fn wants_aggregated(headers: &HeaderMap) -> bool {
-    let header: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    for entry in parse_accept(&header.join(",")) {
-        if entry.media_type != "application/json" && entry.media_type != "*/*" {
-            continue;
-        }
+/// The encoding of the aggregated form of discovery, if the client prefers that to the plain one.
+pub(crate) fn aggregated(headers: &HeaderMap) -> Option<Encoding> {
+    for entry in parse_accept(&accept(headers)) {
+        let Some(encoding) = entry.encoding() else { continue };
         match (entry.parameter("as"), entry.parameter("g"), entry.parameter("v")) {
-            (None, _, _) => return false,
-            (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => return true,
+            (None, _, _) => return None,
+            (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => return Some(encoding),
             _ => {}
         }
     }
-    false
+    None
+}
+
+/// Whether the client takes gzip.
+pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|value| {
+        let mut parts = value.split(';').map(str::trim);
+        parts.next() == Some("gzip") && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
+}
+
+/// Whether JSON is to be indented: as the query says, else for people at a terminal or with a browser.
+fn is_for_people(headers: &HeaderMap, query: &[(String, String)]) -> bool {
+    match super::query::first(query, "pretty") {
+        Some(value) if !value.is_empty() => matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True"),
+        Some(_) | None => {
+            headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).is_some_and(|agent| {
+                agent.starts_with("curl") || agent.starts_with("Wget") || agent.starts_with("Mozilla/5.0")
+            })
+        }
+    }
 }
 
 /// The media type of a body without its parameters.
@@ -193,7 +235,7 @@ pub(crate) fn body(headers: &HeaderMap) -> Result<BodyFormat, Status> {
         None | Some("" | "application/json" | "*/*") => Ok(BodyFormat::Text(Format::Json)),
         Some("application/yaml") => Ok(BodyFormat::Text(Format::Yaml)),
         Some(MEDIA_TYPE) => Ok(BodyFormat::Protobuf),
-        Some(_) => Err(Status::unsupported_media_type(&UNDERSTOOD)),
+        Some(_) => Err(Status::unsupported_media_type(&SUPPORTED)),
     }
 }
 
@@ -201,28 +243,63 @@ pub(crate) fn body(headers: &HeaderMap) -> Result<BodyFormat, Status> {
 mod tests {
     use super::*;
 
-    fn accept(value: &str) -> Result<Negotiated, u16> {
+    fn accepts(value: &str) -> Result<(Encoding, Transform), u16> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, value.parse().unwrap());
-        answer(&headers, &[], Allowed::Objects).map_err(|status| status.code)
+        let form = answer(&headers, &[], Allowed::Objects);
+        form.map(|form| (form.encoding, form.transform)).map_err(|status| status.code)
     }
 
     #[test]
     fn the_first_form_we_can_make_is_taken() {
-        let table = accept(
-            "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
-        );
-        assert_eq!(table.unwrap().transform, Transform::Table { beta: false });
-        let protobuf_first = accept("application/vnd.kubernetes.protobuf,application/json").unwrap();
-        assert_eq!((protobuf_first.format, protobuf_first.transform), (Format::Json, Transform::None));
-        assert_eq!(accept("application/vnd.kubernetes.protobuf"), Err(406));
-        assert_eq!(accept("application/json;as=Table;v=v9;g=meta.k8s.io"), Err(406));
-        assert_eq!(accept("text/html,application/xhtml+xml,*/*;q=0.8").unwrap().format, Format::Json);
-        assert_eq!(accept("application/json;q=0.1, application/yaml").unwrap().format, Format::Yaml);
-        let metadata = accept(
-            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
-        );
-        assert_eq!(metadata.unwrap().transform, Transform::Metadata { beta: false });
+        use Encoding::{Json, Protobuf, Yaml};
+        let table = Transform::Table { beta: false };
+        let metadata = Transform::Metadata { beta: false };
+        for (value, wanted) in [
+            (
+                "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
+                Ok((Json, table)),
+            ),
+            ("application/vnd.kubernetes.protobuf,application/json", Ok((Protobuf, Transform::None))),
+            ("application/vnd.kubernetes.protobuf;q=0.5,application/json", Ok((Json, Transform::None))),
+            ("application/json;q=0.1, application/yaml", Ok((Yaml, Transform::None))),
+            ("*/*,application/yaml", Ok((Yaml, Transform::None))),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", Ok((Json, Transform::None))),
+            ("application/vnd.kubernetes.protobuf;stream=watch", Ok((Protobuf, Transform::None))),
+            ("application/yaml;stream=watch", Err(406)),
+            ("application/vnd.kubernetes.protobuf;stream=mail,application/json", Ok((Json, Transform::None))),
+            (
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json",
+                Ok((Protobuf, metadata)),
+            ),
+            // A Table has no protobuf form.
+            ("application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1", Err(406)),
+            (
+                "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1,application/yaml;as=Table;g=meta.k8s.io;v=v1",
+                Ok((Yaml, table)),
+            ),
+            ("application/json;as=Table;v=v9;g=meta.k8s.io", Err(406)),
+            ("application/json;as=Table;v=v1", Err(406)),
+            ("application/json;q=0", Err(406)),
+            ("application/cbor", Err(406)),
+        ] {
+            assert_eq!(accepts(value), wanted, "{value}");
+        }
+    }
+
+    #[test]
+    fn indentation_is_asked_for_or_for_people() {
+        let pretty = |agent: &str, query: &[(&str, &str)]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(http::header::USER_AGENT, agent.parse().unwrap());
+            let query: Vec<_> = query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            answer(&headers, &query, Allowed::Objects).unwrap().pretty
+        };
+        assert!(pretty("curl/8", &[]));
+        assert!(!pretty("curl/8", &[("pretty", "0")]));
+        assert!(!pretty("curl/8", &[("pretty", "yes")]));
+        assert!(pretty("kubectl", &[("pretty", "true")]));
+        assert!(!pretty("kubectl", &[("pretty", "")]));
     }
 
     #[test]
@@ -244,13 +321,19 @@ mod tests {
         let wants = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, value.parse().unwrap());
-            wants_aggregated(&headers)
+            aggregated(&headers)
         };
-        assert!(wants("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"));
-        assert!(wants(
-            "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-        ));
-        assert!(!wants("application/json"));
-        assert!(!wants("*/*"));
+        assert_eq!(
+            wants("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"),
+            Some(Encoding::Json)
+        );
+        assert_eq!(
+            wants(
+                "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+            ),
+            Some(Encoding::Protobuf)
+        );
+        assert_eq!(wants("application/json"), None);
+        assert_eq!(wants("*/*"), None);
     }
 }

@@ -5,8 +5,7 @@ use std::io::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use apiserver_core::Status;
-use apiserver_core::decode::Format;
+use apiserver_core::{Status, protobuf};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -16,7 +15,7 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use serde_json::Value;
 
-use super::negotiate::Negotiated;
+use super::negotiate::{Encoding, Negotiated};
 
 /// Answers above this size are compressed when the client takes it; upstream's.
 const COMPRESS_ABOVE: usize = 128 << 10;
@@ -84,38 +83,56 @@ pub(crate) fn stream(media_type: &'static str, stream: impl Stream<Item = Bytes>
     with(StatusCode::OK, media_type, Body::Stream(Box::pin(stream)))
 }
 
-/// JSON that is encoded already.
-pub(crate) fn json(code: StatusCode, json: Bytes, form: Negotiated) -> Answer {
-    let as_it_is = form.format == Format::Json && !form.pretty;
+/// 101: the connection goes on in another protocol.
+pub(crate) fn switching_protocols() -> Answer {
+    let mut answer = Response::new(Body::Whole(None));
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    answer
+}
+
+/// An object in JSON, which is sent as it is to whoever wants that; `definition` is that of its kind.
+pub(crate) fn json(code: StatusCode, definition: &str, json: Bytes, form: Negotiated) -> Answer {
+    let as_it_is = form.encoding == Encoding::Json && !form.pretty;
     let parsed = if as_it_is { None } else { serde_json::from_slice::<Value>(&json).ok() };
     match parsed {
-        Some(tree) => value(code, &tree, form),
-        None => compressed(with(code, "application/json", Body::Whole(Some(json))), form.gzip),
+        Some(tree) => value(code, definition, &tree, form),
+        None => encoded(code, Encoding::Json, json, form),
     }
 }
 
-/// A tree.
-pub(crate) fn value(code: StatusCode, tree: &Value, form: Negotiated) -> Answer {
-    let (media_type, encoded) = match form.format {
-        Format::Yaml => match serde_saphyr::to_string(tree) {
-            Ok(yaml) => ("application/yaml", yaml.into_bytes()),
+/// An object that is encoded already.
+pub(crate) fn encoded(code: StatusCode, encoding: Encoding, bytes: Bytes, form: Negotiated) -> Answer {
+    compressed(with(code, encoding.media_type(), Body::Whole(Some(bytes))), form.gzip)
+}
+
+/// An object as a tree; `definition` is that of its kind.
+pub(crate) fn value(code: StatusCode, definition: &str, tree: &Value, form: Negotiated) -> Answer {
+    let bytes = match form.encoding {
+        Encoding::Yaml => match serde_saphyr::to_string(tree) {
+            Ok(yaml) => yaml.into_bytes(),
             Err(error) => return failure(&Status::internal(error), Negotiated::PLAIN),
         },
-        Format::Json if form.pretty => {
+        Encoding::Protobuf => protobuf::object(definition, tree),
+        // Writing a tree with string keys into memory has no way to fail.
+        Encoding::Json if form.pretty => {
             let mut text = serde_json::to_vec_pretty(tree).unwrap_or_default();
             text.push(b'\n');
-            ("application/json", text)
+            text
         }
-        // Writing a tree with string keys into memory has no way to fail.
-        Format::Json => ("application/json", serde_json::to_vec(tree).unwrap_or_default()),
+        Encoding::Json => serde_json::to_vec(tree).unwrap_or_default(),
     };
-    compressed(with(code, media_type, Body::Whole(Some(encoded.into()))), form.gzip)
+    encoded(code, form.encoding, bytes.into(), form)
+}
+
+/// A `Status` as a tree.
+pub(crate) fn status(code: StatusCode, tree: &Value, form: Negotiated) -> Answer {
+    value(code, protobuf::STATUS, tree, form)
 }
 
 /// A failure. The client's words only: causes for the log are logged where they happen.
 pub(crate) fn failure(status: &Status, form: Negotiated) -> Answer {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut answer = value(code, &status.to_value(), form);
+    let mut answer = self::status(code, &status.to_value(), form);
     let retry = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
     if retry > 0 {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry));
@@ -143,18 +160,17 @@ fn compressed(mut answer: Answer, gzip: bool) -> Answer {
     answer
 }
 
-/// A list in pieces, compressed when the client takes it and the whole is large.
+/// A list in pieces, compressed when the client takes it and the whole, of `total` bytes, is large.
 pub(crate) fn pieces(
     pieces: impl Iterator<Item = Bytes> + Send + Unpin + 'static,
     total: usize,
     form: Negotiated,
 ) -> Answer {
-    let gzip = form.gzip && total > COMPRESS_ABOVE;
-    if !gzip {
-        return stream("application/json", futures::stream::iter(pieces));
+    let media_type = form.encoding.media_type();
+    if !(form.gzip && total > COMPRESS_ABOVE) {
+        return stream(media_type, futures::stream::iter(pieces));
     }
-    let mut answer =
-        stream("application/json", futures::stream::iter(Packed { pieces: Some(pieces), encoder: encoder() }));
+    let mut answer = stream(media_type, futures::stream::iter(Packed { pieces: Some(pieces), encoder: encoder() }));
     mark_compressed(&mut answer);
     answer
 }

@@ -9,13 +9,19 @@ use proto::etcdserverpb::{RangeRequest, ResponseHeader};
 use proto::mvccpb::KeyValue;
 use proto::raw;
 
-use crate::encoding::{behind_group, cur_bounds, kv_bounds, kv_key, push_inverted, split_kv};
+use crate::encoding::{behind_group, cur_bounds, group_key, kv_bounds, kv_key, push_inverted, split_kv};
 use crate::interval::End;
 use crate::record::{Current, State, Version, decode_pair, pair_of};
 use crate::{Failure, Fault, KeyRange, Refusal, Revision, Space, View, check};
 
-/// Steps taken one by one through versions that are not wanted before a seek jumps over the rest of them.
-const STEPS_BEFORE_SEEK: usize = 8;
+/// What is passed step by step of versions that are not wanted before a seek jumps over the rest of them: a seek costs as much.
+const PATIENCE: usize = 4096;
+/// What a step costs, in bytes that are read, besides the bytes of the version it steps to.
+const STEP: usize = 512;
+/// By how much what is passed may outweigh what is found before the keys are looked up instead.
+const SLACK: usize = 64 << 10;
+/// Keys that are looked up together.
+const TOGETHER: usize = 64;
 
 /// A moment reads are made at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,18 +77,29 @@ pub fn range_at(view: &dyn View, at: At, request: &RangeRequest) -> Result<raw::
     if request.count_only {
         return Ok(raw::RangeResponse { count: count(view, at, &keys)?, ..raw::RangeResponse::default() });
     }
-    // In key order upwards is how keys lie: that is no sorting.
-    let sorted = request.sort_order() == SortOrder::Descend || request.sort_target() != SortTarget::Key;
-    if sorted || check::filtered(request) {
+    if !is_in_key_order(request) {
         return sorted_or_filtered(view, at, &keys, request);
     }
-    let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-    let page = page(view, at, &keys, limit, usize::MAX, request.keys_only)?;
+    let page = page(view, at, &keys, limit(request), usize::MAX, request.keys_only)?;
     let rest = match &page.next {
         Some(next) => count(view, at, next)?,
         None => 0,
     };
     Ok(raw::RangeResponse { header: None, count: page.pairs.len() as i64 + rest, more: rest > 0, kvs: page.pairs })
+}
+
+/// Whether the answer is pairs as they lie, in key order, so that it can be made [`page`] by page.
+#[must_use]
+pub fn is_in_key_order(request: &RangeRequest) -> bool {
+    // Upwards is how keys lie: that is no sorting.
+    let sorted = request.sort_order() == SortOrder::Descend || request.sort_target() != SortTarget::Key;
+    !request.count_only && !sorted && !check::filtered(request)
+}
+
+/// How many pairs are asked for at most: 0 or less is all.
+#[must_use]
+pub fn limit(request: &RangeRequest) -> usize {
+    usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX)
 }
 
 /// A part of a range, in key order.
@@ -164,9 +181,12 @@ pub fn count(view: &dyn View, at: At, keys: &KeyRange) -> Result<i64, Fault> {
 
 /// The encoded pair of the live version of a key.
 pub fn live(view: &dyn View, key: &[u8], current: &Current) -> Result<Bytes, Fault> {
-    let value = view
-        .get(Space::Kv, &kv_key(key, current.place.revision))?
-        .ok_or(Fault::Corrupt("a live key without its version"))?;
+    live_pair(view.get(Space::Kv, &kv_key(key, current.place.revision))?)
+}
+
+/// The encoded pair of a version that must be there and alive.
+fn live_pair(version: Option<Bytes>) -> Result<Bytes, Fault> {
+    let value = version.ok_or(Fault::Corrupt("a live key without its version"))?;
     match Version::decode(&value)?.pair {
         Some(_) => Ok(pair_of(&value)),
         None => Err(Fault::Corrupt("a live key whose version is a deletion")),
@@ -240,48 +260,73 @@ pub fn each_pair(
         }
         return Ok(());
     }
-    walk(view, keys, at.revision, |pair| visit(Found::Passing(pair)))
+    match walk(view, keys, at, |pair| visit(Found::Passing(pair)))? {
+        Walked::Through => Ok(()),
+        Walked::UpTo(rest) => look_up(view, &rest, |pair| visit(Found::Held(pair))),
+    }
+}
+
+/// How far a walk went.
+enum Walked {
+    Through,
+    /// There are so many old versions in the way that the rest is better looked up.
+    UpTo(KeyRange),
 }
 
 /// The same, through the versions of all keys.
 fn walk(
     view: &dyn View,
     keys: &KeyRange,
-    revision: Revision,
+    at: At,
     mut visit: impl FnMut(&[u8]) -> Result<bool, Fault>,
-) -> Result<(), Fault> {
+) -> Result<Walked, Fault> {
     if keys.is_empty() {
-        return Ok(());
+        return Ok(Walked::Through);
     }
+    let revision = at.revision;
     let (lower, upper) = kv_bounds(keys);
     let mut cursor = view.cursor(Space::Kv, &lower, upper.as_deref())?;
     let mut group = Vec::new();
     let mut target = Vec::new();
+    let (mut found, mut in_the_way) = (0, 0);
     'keys: while let Some((key, value)) = cursor.entry() {
         let (prefix, main) = split_kv(key)?;
         group.clear();
         group.extend_from_slice(prefix);
+        let mut passed = 0;
         if main <= revision {
+            found += STEP + value.len();
             if let Some(pair) = Version::decode(value)?.pair
                 && !visit(pair)?
             {
-                return Ok(());
+                return Ok(Walked::Through);
             }
             // The newest version at or below the revision is found (or the key was deleted): on to the next key.
-            for _ in 0..STEPS_BEFORE_SEEK {
+            while passed < PATIENCE {
                 cursor.next()?;
-                if cursor.entry().is_none_or(|(key, _)| !key.starts_with(&group)) {
-                    continue 'keys;
+                match cursor.entry() {
+                    Some((key, version)) if key.starts_with(&group) => passed += STEP + version.len(),
+                    _ => {
+                        in_the_way += passed;
+                        continue 'keys;
+                    }
                 }
+            }
+            in_the_way += passed + PATIENCE;
+            if at.newest && in_the_way > found + SLACK {
+                let mut start = group_key(&group);
+                start.push(0);
+                return Ok(Walked::UpTo(KeyRange { start: start.into(), end: keys.end.clone() }));
             }
             cursor.seek(&behind_group(&group))?;
         } else {
-            for _ in 0..STEPS_BEFORE_SEEK {
+            while passed < PATIENCE {
                 cursor.next()?;
-                let Some((key, _)) = cursor.entry() else { return Ok(()) };
+                let Some((key, version)) = cursor.entry() else { return Ok(Walked::Through) };
                 if !key.starts_with(&group) || split_kv(key)?.1 <= revision {
                     continue 'keys;
                 }
+                passed += STEP + version.len();
             }
             target.clear();
             target.extend_from_slice(&group);
@@ -289,7 +334,30 @@ fn walk(
             cursor.seek(&target)?;
         }
     }
-    Ok(())
+    Ok(Walked::Through)
+}
+
+/// The same for the newest revision: from the live keys to the one version of each.
+fn look_up(
+    view: &dyn View,
+    keys: &KeyRange,
+    mut visit: impl FnMut(&Bytes) -> Result<bool, Fault>,
+) -> Result<(), Fault> {
+    let mut wanted = Vec::with_capacity(TOGETHER);
+    let mut goes_on = true;
+    let mut fetch = |wanted: &mut Vec<Vec<u8>>| {
+        for value in view.get_many(Space::Kv, wanted)? {
+            goes_on = goes_on && visit(&live_pair(value)?)?;
+        }
+        wanted.clear();
+        Ok::<_, Fault>(goes_on)
+    };
+    each_current(view, keys, |key, value| {
+        let current = Current::decode(Bytes::copy_from_slice(value))?;
+        wanted.push(kv_key(key, current.place.revision));
+        if wanted.len() < TOGETHER { Ok(true) } else { fetch(&mut wanted) }
+    })?;
+    fetch(&mut wanted).map(drop)
 }
 
 /// The long way: everything is read, filtered, sorted and then cut.
@@ -321,7 +389,7 @@ fn sorted_or_filtered(
             if descending { order.reverse() } else { order }
         });
     }
-    let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let limit = limit(request);
     let more = found.len() > limit;
     found.truncate(limit);
     let kvs = found
@@ -349,3 +417,6 @@ fn by_target(a: &KeyValue, b: &KeyValue, target: SortTarget) -> Ordering {
         SortTarget::Value => a.value.cmp(&b.value),
     }
 }
+
+#[cfg(test)]
+mod tests;

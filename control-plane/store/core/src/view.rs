@@ -58,6 +58,11 @@ pub trait View {
     /// The value of one key.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Fault>;
 
+    /// The values of several keys, which are in order; as many as there are keys.
+    fn get_many(&self, space: Space, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, Fault> {
+        keys.iter().map(|key| self.get(space, key)).collect()
+    }
+
     /// A cursor over `lower..upper`, on the first entry. No `upper`: to the end of the space.
     fn cursor<'a>(&'a self, space: Space, lower: &[u8], upper: Option<&[u8]>) -> Result<Box<dyn Cursor + 'a>, Fault>;
 

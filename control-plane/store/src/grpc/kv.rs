@@ -7,28 +7,24 @@ use proto::etcdserverpb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest,
 };
 use proto::raw::kv_server::Kv;
-use proto::raw::response_op::Response as Answer;
+use proto::raw::response_op::Response as OpAnswer;
 use proto::raw::{DeleteRangeResponse, PutResponse, RangeResponse, RangeStreamResponse, TxnResponse};
 use proto::store::command::Op;
 use store_core::apply::Reply;
 use store_core::auth::{Caller, Rights};
-use store_core::range::{self, At};
+use store_core::range;
 use store_core::record::State;
-use store_core::{Failure, KeyRange, Refusal, Revision, View, check, txn};
+use store_core::{Failure, Refusal, Revision, View, check, txn};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::range::{Answer, PIECES, Reader, pack, send};
 use super::{Service, blocking, failed, mismatched, refused};
 use crate::alarms::{put_cost, txn_cost};
 use crate::node::Node;
 
-/// Bytes of one part of a streamed range.
-const PART_BYTES: usize = 512 << 10;
-/// Parts that may wait for the client. With the size of a part: the memory a streamed range takes.
-const PARTS: usize = 2;
-
-/// Reads a range on the spot when it is a single key, else away from the tasks that serve connections.
+/// Reads a range on the spot when it is a single key, else away from the tasks that serve connections; the answer is made whole.
 pub(super) async fn read(
     node: &Arc<Node>,
     request: RangeRequest,
@@ -72,16 +68,19 @@ impl Kv for Service {
         }
         may_read(node, linearizable).await.map_err(refused)?;
         let caller = self.caller(&request).await?;
-        let place = node.large.place(&node.database, request.get_ref(), node.config.request_timeout()).await;
-        let place = place.map_err(refused)?;
-        let mut answer = read(node, request.into_inner(), caller).await?;
+        let request = request.into_inner();
+        let answer = if request.range_end.is_empty() {
+            let mut answer = read(node, request, caller).await?;
+            node.complete(&mut answer.header);
+            Answer::Whole(answer)
+        } else {
+            super::range::answer(node, request, caller).await?
+        };
         node.metrics.ranges.fetch_add(1, Ordering::Relaxed);
-        node.complete(&mut answer.header);
-        let mut response = Response::new(answer);
-        if let Some(place) = place {
-            response.extensions_mut().insert(place);
-        }
-        Ok(response)
+        Ok(match answer {
+            Answer::Whole(answer) => Response::new(answer),
+            Answer::InPieces(pieces) => pack(pieces),
+        })
     }
 
     type RangeStreamStream = ReceiverStream<Result<RangeStreamResponse, Status>>;
@@ -93,7 +92,7 @@ impl Kv for Service {
         let caller = self.caller(&request).await?;
         let request = request.into_inner();
         node.metrics.ranges.fetch_add(1, Ordering::Relaxed);
-        let (parts, queue) = mpsc::channel(PARTS);
+        let (parts, queue) = mpsc::channel(PIECES);
         tokio::task::spawn_blocking(move || {
             if let Err(status) = stream(&node, &request, caller.as_ref(), &parts) {
                 // A client that is gone does not mind.
@@ -157,11 +156,11 @@ impl Kv for Service {
             match node.propose_as(Op::Txn(request), caller).await.map_err(refused)? {
                 Reply::Txn(answer) => {
                     let puts = answer.responses.iter();
-                    let puts = puts.filter(|op| matches!(op.response, Some(Answer::ResponsePut(_)))).count();
+                    let puts = puts.filter(|op| matches!(op.response, Some(OpAnswer::ResponsePut(_)))).count();
                     node.metrics.puts.fetch_add(puts as u64, Ordering::Relaxed);
                     let deletes = answer.responses.iter();
                     let deletes =
-                        deletes.filter(|op| matches!(op.response, Some(Answer::ResponseDeleteRange(_)))).count();
+                        deletes.filter(|op| matches!(op.response, Some(OpAnswer::ResponseDeleteRange(_)))).count();
                     node.metrics.deletes.fetch_add(deletes as u64, Ordering::Relaxed);
                     answer
                 }
@@ -208,39 +207,31 @@ fn stream(
     caller: Option<&Caller>,
     parts: &mpsc::Sender<Result<RangeStreamResponse, Status>>,
 ) -> Result<(), Status> {
-    let part = |answer| Ok(RangeStreamResponse { range_response: Some(answer) });
-    let last = node.database.read(|view| {
+    // A client that is gone does not mind.
+    let send = |answer| send(parts, Ok(RangeStreamResponse { range_response: Some(answer) }));
+    let read = |view: &dyn View| {
         let state = State::load(view)?;
         Rights::load(view, &state, caller)?.read(&request.key, &request.range_end)?;
-        let at = At::requested(request.revision, &state)?;
-        let mut keys = Some(KeyRange::new(request.key.clone(), &request.range_end));
+        let header = Some(node.header(state.revision));
         if request.count_only {
-            let mut answer = range::range_at(view, at, request)?;
-            answer.header = Some(node.header(state.revision));
-            return Ok::<_, Failure>(Some(answer));
+            let _ = send(RangeResponse { header, ..range::range(view, &state, request)? });
+            return Ok(());
         }
-        let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+        let mut reader = Reader::new(view, &state, request)?;
         let mut sent = 0;
-        loop {
-            let Some(rest) = keys.take().filter(|_| sent < limit) else { break };
-            let page = range::page(view, at, &rest, limit - sent, PART_BYTES, request.keys_only)?;
-            sent += page.pairs.len();
-            keys = page.next;
-            if keys.is_none() || sent >= limit {
-                let behind = keys.as_ref().map_or(Ok(0), |keys| range::count(view, at, keys))?;
-                let header = Some(node.header(state.revision));
-                let count = sent as i64 + behind;
-                return Ok(Some(RangeResponse { header, kvs: page.pairs, more: behind > 0, count }));
-            }
-            let answer = RangeResponse { kvs: page.pairs, ..RangeResponse::default() };
-            if parts.blocking_send(part(answer)).is_err() {
-                return Ok(None); // the client went away
+        while let Some(kvs) = reader.page()? {
+            sent += kvs.len() as i64;
+            let part = if reader.goes_on() {
+                RangeResponse { kvs, ..RangeResponse::default() }
+            } else {
+                let behind = reader.behind()?;
+                RangeResponse { header, kvs, more: behind > 0, count: sent + behind }
+            };
+            if send(part).is_err() {
+                break;
             }
         }
-        Ok(None)
-    });
-    if let Some(answer) = last.map_err(failed)? {
-        drop(parts.blocking_send(part(answer)));
-    }
-    Ok(())
+        Ok::<_, Failure>(())
+    };
+    node.database.read(read).map_err(failed)
 }

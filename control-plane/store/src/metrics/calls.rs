@@ -12,7 +12,6 @@ use tonic::body::Body;
 
 use super::Metrics;
 use super::histogram::Histogram;
-use crate::grpc::large::Place;
 
 const UNARY: &str = "unary";
 const FROM_SERVER: &str = "server_stream";
@@ -226,14 +225,11 @@ impl Call {
     }
 
     /// Counts what the client is sent, and waits for the outcome at the end of it.
-    pub fn response(mut self, mut response: Response<Body>) -> Response<Body> {
+    pub fn response(mut self, response: Response<Body>) -> Response<Body> {
         self.look(response.headers());
         let mut framing = Framing::default();
-        // A large answer has its place as long as there is something of it.
-        let place = response.extensions_mut().remove::<Place>();
         response.map(|body| {
             Body::new(body.map_frame(move |frame| {
-                let _ = &place;
                 if let Some(data) = frame.data_ref() {
                     self.metrics.calls.sent.fetch_add(data.len() as u64, Relaxed);
                     if let Some(method) = self.method {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use openraft::entry::RaftEntry;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
@@ -22,7 +23,7 @@ use store_core::fingerprint::{self, Added};
 use store_core::overlay::Write;
 use store_core::record::State;
 use store_core::{Overlay, Space, View, members};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::{LogId, StoredMembership, Types, codec};
@@ -38,6 +39,9 @@ pub const MEMBERSHIP: &[u8] = b"membership";
 
 /// Entries applied in one batch of the database. Larger: fewer writes, but answers of the first ones wait for the last.
 const BATCH: usize = 512;
+
+/// So many entries are applied where they arrive: to wake the worker, and be woken by it, takes longer than to apply them.
+const AT_ONCE: usize = 4;
 
 /// Hears of everything that is applied, in order, before anybody is answered. Called by the apply worker.
 pub trait Listener: Send + 'static {
@@ -74,15 +78,35 @@ pub struct Applied {
 /// The state machine's handle for openraft.
 pub struct Machine {
     database: Arc<Database>,
+    worker: Arc<Mutex<dyn Work>>,
     jobs: mpsc::Sender<Job>,
     checkpoints: Arc<AtomicU64>,
     /// The newest snapshot that was made or taken over since the start.
     described: Arc<std::sync::Mutex<Option<SnapshotMetaOf<Types>>>>,
 }
 
-enum Job {
-    Apply { entries: Vec<EntryResponder<Types>>, done: oneshot::Sender<io::Result<()>> },
-    Replace { image: Image, done: oneshot::Sender<io::Result<()>> },
+/// What the worker does, and whom it tells.
+struct Job {
+    task: Task,
+    done: oneshot::Sender<io::Result<()>>,
+}
+
+enum Task {
+    Apply(Vec<EntryResponder<Types>>),
+    Replace(Image),
+}
+
+/// What changes the state.
+trait Work: Send {
+    /// Does it. The state is not written any more once it has failed.
+    fn work(&mut self, task: Task) -> BoxFuture<'_, io::Result<()>>;
+}
+
+/// Works off what does not fit between two other tasks.
+async fn run(worker: Arc<Mutex<dyn Work>>, mut queue: mpsc::Receiver<Job>) {
+    while let Some(Job { task, done }) = queue.recv().await {
+        drop(done.send(worker.lock().await.work(task).await));
+    }
 }
 
 impl Machine {
@@ -97,15 +121,22 @@ impl Machine {
         // Nothing is in memory only when a database has just been opened: it is a snapshot as it is.
         let meta = database.read(meta)?;
         let described = Arc::new(std::sync::Mutex::new(meta.last_log_id.is_some().then_some(meta)));
-        let worker = Worker { database: Arc::clone(&database), poison, listener };
-        host.start("apply", Box::pin(worker.run(queue)))?;
-        Ok(Self { database, jobs, checkpoints: Arc::default(), described })
+        let worker: Arc<Mutex<dyn Work>> =
+            Arc::new(Mutex::new(Worker { database: Arc::clone(&database), poison, listener }));
+        host.start("apply", Box::pin(run(Arc::clone(&worker), queue)))?;
+        Ok(Self { database, worker, jobs, checkpoints: Arc::default(), described })
     }
 
-    async fn job(&self, job: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Job) -> io::Result<()> {
+    /// Does the work, which nobody else does meanwhile: openraft waits for each piece of it.
+    async fn job(&self, task: Task) -> io::Result<()> {
+        if matches!(&task, Task::Apply(entries) if entries.len() <= AT_ONCE) && self.database.is_level() {
+            // Whoever this task has woken goes first: it must not wait behind a read from a slow disk.
+            tokio::task::yield_now().await;
+            return self.worker.lock().await.work(task).await;
+        }
         let gone = || io::Error::other("the apply worker is gone");
         let (done, result) = oneshot::channel();
-        self.jobs.send(job(done)).await.map_err(|_| gone())?;
+        self.jobs.send(Job { task, done }).await.map_err(|_| gone())?;
         result.await.map_err(|_| gone())?
     }
 
@@ -143,14 +174,13 @@ impl RaftStateMachine<Types> for Machine {
         while let Some(entry) = entries.next().await {
             batch.push(entry?);
             if batch.len() >= BATCH {
-                let entries = std::mem::take(&mut batch);
-                self.job(|done| Job::Apply { entries, done }).await?;
+                self.job(Task::Apply(std::mem::take(&mut batch))).await?;
             }
         }
         if batch.is_empty() {
             return Ok(());
         }
-        self.job(|done| Job::Apply { entries: batch, done }).await
+        self.job(Task::Apply(batch)).await
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
@@ -158,7 +188,7 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMetaOf<Types>, image: Image) -> io::Result<()> {
-        self.job(|done| Job::Replace { image, done }).await?;
+        self.job(Task::Replace(image)).await?;
         let (applied, _) = self.database.read(standing)?;
         if applied != meta.last_log_id {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a snapshot holds another state than it says"));
@@ -249,20 +279,22 @@ struct Worker<L> {
     listener: L,
 }
 
-impl<L: Listener> Worker<L> {
-    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
-        while let Some(job) = queue.recv().await {
-            let (result, done) = match job {
-                Job::Apply { entries, done } => (self.apply(entries).await, done),
-                Job::Replace { image, done } => (self.replace(&image).await, done),
+impl<L: Listener> Work for Worker<L> {
+    fn work(&mut self, task: Task) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async move {
+            let result = match task {
+                Task::Apply(entries) => self.apply(entries).await,
+                Task::Replace(image) => self.replace(&image).await,
             };
             if let Err(error) = &result {
                 self.poison.spread(format!("the state cannot be written: {error}"));
             }
-            drop(done.send(result));
-        }
+            result
+        })
     }
+}
 
+impl<L: Listener> Worker<L> {
     async fn apply(&mut self, entries: Vec<EntryResponder<Types>>) -> io::Result<()> {
         self.poison.check()?;
         let Some(last) = entries.last().map(|(entry, _)| entry.log_id()) else { return Ok(()) };

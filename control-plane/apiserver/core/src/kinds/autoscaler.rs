@@ -1,8 +1,11 @@
 //! Horizontal pod autoscalers: sets that follow their load.
 
+mod first;
 mod metrics;
 
 use serde_json::{Value, json};
+
+pub(super) use first::FirstVersion;
 
 use super::tree::{self, at, has, list, member, number, text};
 use crate::field::{Errors, Path};

@@ -1,12 +1,16 @@
 //! Services: a name and an address in front of pods.
 
 mod addresses;
+mod cidr;
+mod families;
 mod held;
+mod pool;
 mod validation;
 
 use serde_json::{Value, json};
 
-pub use addresses::{Cidr, ClusterIps};
+pub use cidr::Cidr;
+pub use pool::{ClusterIps, held_addresses, held_ports};
 
 use crate::engine::Context;
 use crate::field::Errors;

@@ -34,6 +34,7 @@ pub(crate) fn context() -> Context<'static> {
         user: &USER,
         addresses: Some(&ADDRESSES),
         manager: None,
+        refused: &[],
     }
 }
 

@@ -132,6 +132,65 @@ pub(super) fn all(messages: Vec<String>, value: &str, path: &Path, errors: &mut 
     }
 }
 
+/// Conditions in the form that all kinds of this decade have.
+pub(super) mod conditions {
+    use super::{Errors, Path, Value, has, number, text};
+
+    const REASON: &str = "a condition reason must start with alphabetic character, optionally followed by a string of \
+         alphanumeric characters or '_,:', and must end with an alphanumeric character or '_' (e.g. 'my_name',  or 'MY_NAME',  or \
+         'MyName',  or 'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used for validation is \
+         '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')";
+    const MESSAGE_LENGTH: usize = 32 * 1024;
+    const REASON_LENGTH: usize = 1024;
+
+    /// Checks a list of conditions.
+    pub(in crate::kinds) fn validate(conditions: &[Value], path: &Path, errors: &mut Errors) {
+        let mut seen = std::collections::BTreeSet::new();
+        for (index, condition) in conditions.iter().enumerate() {
+            let path = path.index(index);
+            let kind = text(condition, "type");
+            if kind.is_empty() {
+                errors.required(&path.child("type"), "must be set");
+            } else {
+                super::all(crate::names::qualified_name(kind), kind, &path.child("type"), errors);
+            }
+            if !seen.insert(kind) {
+                errors.duplicate(&path.child("type"), kind);
+            }
+            if !["False", "True", "Unknown"].contains(&text(condition, "status")) {
+                errors.not_supported(&path.child("status"), text(condition, "status"), &["False", "True", "Unknown"]);
+            }
+            if number(condition, "observedGeneration") < 0 {
+                let (path, value) = (path.child("observedGeneration"), number(condition, "observedGeneration"));
+                errors.invalid(&path, value, "must be greater than or equal to zero");
+            }
+            if !has(condition, "lastTransitionTime") {
+                errors.required(&path.child("lastTransitionTime"), "must be set");
+            }
+            let reason = text(condition, "reason");
+            if reason.is_empty() {
+                errors.required(&path.child("reason"), "must be set");
+            } else if !is_reason(reason) {
+                errors.invalid(&path.child("reason"), reason, REASON);
+            }
+            if reason.len() > REASON_LENGTH {
+                errors.too_long(&path.child("reason"), REASON_LENGTH);
+            }
+            if text(condition, "message").len() > MESSAGE_LENGTH {
+                errors.too_long(&path.child("message"), MESSAGE_LENGTH);
+            }
+        }
+    }
+
+    fn is_reason(reason: &str) -> bool {
+        let bytes = reason.as_bytes();
+        let inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"_,:".contains(byte);
+        bytes.first().is_some_and(u8::is_ascii_alphabetic)
+            && bytes.iter().all(inner)
+            && bytes.last().is_some_and(|last| last.is_ascii_alphanumeric() || *last == b'_')
+    }
+}
+
 /// A number or a share of something, as rolling updates and budgets have it.
 pub(super) mod share {
     use super::{Errors, NEGATIVE, PERCENT, Path, Value};

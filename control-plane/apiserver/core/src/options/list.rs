@@ -1,7 +1,5 @@
 //! Options of get, list, watch and deletecollection.
 
-use serde_json::json;
-
 use super::{flag, integer, last, resource_version};
 use crate::field::{Errors, Path};
 use crate::resource::Resource;
@@ -76,6 +74,9 @@ impl ListOptions {
         if !errors.is_empty() {
             return Err(Status::invalid("meta.k8s.io", "ListOptions", "", &errors));
         }
+        if !options.watch && options.continue_token.is_some() && !matches!(text("resourceVersion"), None | Some("0")) {
+            return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+        }
         if let Err(why) = version {
             let mut errors = Errors::new();
             errors.invalid(&Path::new("resourceVersion"), text("resourceVersion").unwrap_or_default(), &why);
@@ -106,33 +107,22 @@ impl ListOptions {
         if self.send_initial_events.is_some() {
             errors.forbidden(&Path::new("sendInitialEvents"), "sendInitialEvents is forbidden for list");
         }
-        if self.continue_token.is_some() && version.is_some_and(|version| version != "0") {
-            errors.invalid(
-                &Path::new("resourceVersion"),
-                json!(version),
-                "specifying resource version is not allowed when using continue",
-            );
-        }
     }
 
     fn check_watch(&self, matching: Option<&str>, path: &Path, errors: &mut Errors) {
-        match (self.send_initial_events, matching) {
-            (Some(_), None) => {
-                errors.forbidden(path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
-            }
-            (Some(_), Some(wanted)) if wanted != "NotOlderThan" => {
-                errors.not_supported(path, wanted, &["NotOlderThan"]);
-            }
-            (Some(_), Some(_)) | (None, None) => {}
-            (None, Some(_)) => {
-                errors.forbidden(
-                    path,
-                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-                );
-            }
+        const WANTED: &str = "NotOlderThan";
+        if self.send_initial_events.is_some() && matching != Some(WANTED) {
+            errors.forbidden(path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+        }
+        let Some(matching) = matching else { return };
+        if self.send_initial_events.is_none() {
+            errors.forbidden(path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+        }
+        if matching != WANTED {
+            errors.not_supported(path, matching, &[WANTED]);
         }
         if self.continue_token.is_some() {
-            errors.forbidden(&Path::new("continue"), "continue is forbidden for watch");
+            errors.forbidden(path, "resourceVersionMatch is forbidden when continue is provided");
         }
     }
 }
@@ -218,6 +208,21 @@ mod tests {
                 &[("watch", "1"), ("resourceVersionMatch", "NotOlderThan")],
                 422,
                 "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ),
+            (
+                &[("watch", "1"), ("sendInitialEvents", "true"), ("resourceVersionMatch", "Exact"), ("continue", "x")],
+                422,
+                "ListOptions.meta.k8s.io \"\" is invalid: [resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan, resourceVersionMatch: Unsupported value: \"Exact\": supported values: \"NotOlderThan\", resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided]",
+            ),
+            (
+                &[("continue", "x"), ("resourceVersion", "7")],
+                400,
+                "specifying resource version is not allowed when using continue",
+            ),
+            (
+                &[("resourceVersionMatch", "Never"), ("resourceVersion", "7")],
+                422,
+                "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Unsupported value: \"Never\": supported values: \"Exact\", \"NotOlderThan\", \"\"",
             ),
             (&[("limit", "x")], 400, "strconv.ParseInt: parsing \"x\": invalid syntax"),
             (&[("fieldSelector", "x=y")], 400, "field label not supported: x"),

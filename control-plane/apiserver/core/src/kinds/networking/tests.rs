@@ -118,3 +118,54 @@ fn rules_of_a_policy_are_checked() {
         ]
     );
 }
+
+#[test]
+fn an_address_is_its_name_and_belongs_to_somebody() {
+    let row = row(GROUP, "ipaddresses");
+    let of = |name: &str, spec: Value| json!({ "metadata": { "name": name }, "spec": spec });
+    let parent = json!({ "parentRef": { "resource": "services", "namespace": "default", "name": "web" } });
+    let address = create(&row, of("10.96.0.9", parent.clone()));
+    assert_eq!(row.strategy.cells(&address, context().now)[1], "services/default/web");
+    assert_eq!(
+        create_errors(&row, of("2001:DB8::1", json!({}))),
+        [
+            "metadata.name: Invalid value: \"2001:DB8::1\": must be a canonical format IP address",
+            "spec.parentRef: Required value",
+        ]
+    );
+    assert_eq!(create_errors(&row, of("web", json!({ "parentRef": { "group": "A", "name": "a/b" } }))).len(), 4);
+    let moved = json!({ "parentRef": { "resource": "services", "namespace": "default", "name": "other" } });
+    let errors = update_errors(&row, None, of("10.96.0.9", parent), of("10.96.0.9", moved));
+    assert!(errors[0].ends_with("field is immutable"), "{errors:?}");
+}
+
+#[test]
+fn a_range_is_canonical_and_may_only_gain_the_other_family() {
+    let row = row(GROUP, "servicecidrs");
+    let of = |cidrs: &[&str]| json!({ "spec": { "cidrs": cidrs } });
+    let range = create(&row, of(&["10.0.0.0/24", "fd00::/108"]));
+    assert_eq!(row.strategy.cells(&range, context().now), ["a", "10.0.0.0/24,fd00::/108", "0s"]);
+    for (cidrs, message) in [
+        (&[][..], "spec.cidrs: Required value: at least one CIDR required"),
+        (
+            &["10.0.0.1/24"],
+            "spec.cidrs[0]: Invalid value: \"10.0.0.1/24\": must be in canonical form (\"10.0.0.0/24\")",
+        ),
+        (
+            &["x"],
+            "spec.cidrs[0]: Invalid value: \"x\": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+        ),
+        (
+            &["10.0.0.0/24", "10.1.0.0/24"],
+            "spec.cidrs: Invalid value: [\"10.0.0.0/24\",\"10.1.0.0/24\"]: may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
+        ),
+    ] {
+        assert_eq!(create_errors(&row, of(cidrs)), [message]);
+    }
+    let one = of(&["10.0.0.0/24"]);
+    assert!(update_errors(&row, None, one.clone(), of(&["10.0.0.0/24", "fd00::/108"])).is_empty());
+    assert_eq!(
+        update_errors(&row, None, one, of(&["10.1.0.0/24"])),
+        ["spec.cidrs: Invalid value: [\"10.1.0.0/24\"]: field is immutable"]
+    );
+}

@@ -1,6 +1,6 @@
 use super::*;
 use crate::engine::{Updated, prepare_create};
-use crate::kinds::testing::{self, context, create, create_errors, object, try_create, try_update, update_errors};
+use crate::kinds::testing::{self, context, create, create_errors, object, try_update, update_errors};
 
 fn row() -> std::sync::Arc<crate::Resource> {
     testing::row("", "services")
@@ -41,7 +41,7 @@ fn no_two_services_get_the_same_until_none_is_left() {
         let service =
             prepare_create(&row(), Some("default"), None, object(&row(), web()), &context).expect("room").object;
         assert!(seen.insert(service.text(&["spec", "clusterIP"]).expect("an address").to_owned()));
-        pool.observe(&service);
+        pool.wrote(None, Some(&service));
     }
     assert!(!seen.contains("10.0.0.0") && !seen.contains("10.0.0.15"), "{seen:?}");
     let context = Context { addresses: Some(&pool), ..context() };
@@ -53,24 +53,59 @@ fn no_two_services_get_the_same_until_none_is_left() {
 fn a_given_address_must_be_free_and_in_range() {
     let with = |ip: &str| json!({ "spec": { "clusterIP": ip, "ports": [{ "port": 80 }] } });
     assert_eq!(create(&row(), with("10.96.0.10")).at(&["spec", "clusterIPs"]), Some(&json!(["10.96.0.10"])));
-    assert_eq!(
-        create_errors(&row(), with("10.97.0.10")),
-        [
-            "spec.clusterIPs: Invalid value: [\"10.97.0.10\"]: failed to allocate IP 10.97.0.10: the provided IP (10.97.0.10) is not in the valid range. The range of valid IPs is 10.96.0.0/24"
-        ]
-    );
-    let mut pool = ClusterIps::new(vec![Cidr::parse("10.96.0.0/24").expect("a range")], (30000, 32767));
-    let first = create(&row(), with("10.96.0.10"));
-    pool.observe(&first);
-    let taken = Context { addresses: Some(&pool), ..context() };
+    for outside in ["10.97.0.10", "10.96.0.0", "10.96.0.255"] {
+        assert_eq!(
+            create_errors(&row(), with(outside)),
+            [format!(
+                "spec.clusterIPs: Invalid value: [\"{outside}\"]: failed to allocate IP {outside}: the provided network does not match the current range"
+            )]
+        );
+    }
+    let refused = ["10.96.0.10".to_owned()];
+    let taken = Context { refused: &refused, ..context() };
     let refused = prepare_create(&row(), Some("default"), None, object(&row(), with("10.96.0.10")), &taken);
     assert_eq!(
         refused.map_err(|status| status.message),
         Err("Service \"a\" is invalid: spec.clusterIPs: Invalid value: [\"10.96.0.10\"]: failed to allocate IP 10.96.0.10: provided IP is already allocated".into())
     );
-    pool.forget(&first);
-    let free = Context { addresses: Some(&pool), ..context() };
-    assert!(prepare_create(&row(), Some("default"), None, object(&row(), with("10.96.0.10")), &free).is_ok());
+}
+
+#[test]
+fn several_ranges_are_one_pool() {
+    let ranges = |texts: &[&str]| texts.iter().map(|text| Cidr::parse(text).expect("a range")).collect::<Vec<_>>();
+    let mut pool = ClusterIps::new(ranges(&["10.0.0.0/30"]), (30000, 30003));
+    let make = |pool: &ClusterIps, seed: u64| {
+        let context = Context { addresses: Some(pool), seed, ..context() };
+        prepare_create(&row(), Some("default"), None, object(&row(), web()), &context).map(|prepared| prepared.object)
+    };
+    for seed in 0..2 {
+        let service = make(&pool, seed).expect("room");
+        pool.wrote(None, Some(&service));
+    }
+    assert_eq!(
+        make(&pool, 9).map_err(|status| status.message),
+        Err("Internal error occurred: failed to allocate a serviceIP: range is full".into())
+    );
+    pool.set_ranges(ranges(&["10.0.0.0/30", "10.1.0.0/30"]));
+    let service = make(&pool, 9).expect("room");
+    assert!(service.text(&["spec", "clusterIP"]).is_some_and(|ip| ip.starts_with("10.1.0.")));
+}
+
+#[test]
+fn what_is_given_back_can_be_given_again() {
+    let mut pool = ClusterIps::new(vec![Cidr::parse("10.0.0.0/30").expect("a range")], (30000, 30000));
+    let mut body = web();
+    body["spec"]["type"] = "NodePort".into();
+    let make = |pool: &ClusterIps| {
+        let context = Context { addresses: Some(pool), ..context() };
+        prepare_create(&row(), Some("default"), None, object(&row(), body.clone()), &context)
+            .map(|prepared| prepared.object)
+    };
+    let first = make(&pool).expect("room");
+    pool.wrote(None, Some(&first));
+    assert_eq!(make(&pool).map_err(|status| status.code), Err(500));
+    pool.wrote(Some(&first), None);
+    assert!(make(&pool).is_ok());
 }
 
 #[test]
@@ -169,14 +204,101 @@ fn a_table_shows_ports_and_addresses() {
 }
 
 #[test]
-fn dual_stack_gets_both_families() {
+fn families_follow_the_policy_and_the_cluster() {
+    let ranges = || vec![Cidr::parse("10.0.0.0/24").expect("a range"), Cidr::parse("fd00::/108").expect("a range")];
+    let dual = ClusterIps::new(ranges(), (30000, 32767));
+    let single = ClusterIps::new(vec![ranges().remove(0)], (30000, 32767));
+    let make = |pool: &ClusterIps, more: &Value| {
+        let mut body = web();
+        for (name, value) in more.as_object().into_iter().flatten() {
+            body["spec"][name] = value.clone();
+        }
+        let context = Context { addresses: Some(pool), ..context() };
+        prepare_create(&row(), Some("default"), None, object(&row(), body), &context).map(|prepared| prepared.object)
+    };
+    let families = |pool: &ClusterIps, more: Value| {
+        let made = make(pool, &more).expect("room");
+        assert!(
+            is_headless(&made) || made.list(&["spec", "clusterIPs"]).len() == made.list(&["spec", "ipFamilies"]).len()
+        );
+        (
+            made.text(&["spec", "ipFamilyPolicy"]).expect("a policy").to_owned(),
+            made.at(&["spec", "ipFamilies"]).cloned().expect("families"),
+        )
+    };
+    let wanted = |policy: &str, families: Value| (policy.to_owned(), families);
+    assert_eq!(families(&dual, json!({})), wanted("SingleStack", json!(["IPv4"])));
+    assert_eq!(families(&dual, json!({ "ipFamilies": ["IPv6"] })), wanted("SingleStack", json!(["IPv6"])));
+    assert_eq!(
+        families(&dual, json!({ "ipFamilyPolicy": "PreferDualStack" })),
+        wanted("PreferDualStack", json!(["IPv4", "IPv6"]))
+    );
+    assert_eq!(
+        families(&single, json!({ "ipFamilyPolicy": "PreferDualStack" })),
+        wanted("PreferDualStack", json!(["IPv4"]))
+    );
+    assert_eq!(families(&dual, json!({ "clusterIP": "fd00::5" })), wanted("SingleStack", json!(["IPv6"])));
+    assert_eq!(
+        families(&single, json!({ "clusterIP": "None", "selector": null })),
+        wanted("RequireDualStack", json!(["IPv4", "IPv6"]))
+    );
+    assert_eq!(families(&single, json!({ "clusterIP": "None" })), wanted("SingleStack", json!(["IPv4"])));
+    for (pool, more, message) in [
+        (
+            &single,
+            json!({ "ipFamilyPolicy": "RequireDualStack" }),
+            "spec.ipFamilyPolicy: Invalid value: \"RequireDualStack\": this cluster is not configured for dual-stack services",
+        ),
+        (
+            &single,
+            json!({ "ipFamilies": ["IPv6"] }),
+            "spec.ipFamilies[0]: Invalid value: \"IPv6\": not configured on this cluster",
+        ),
+        (
+            &dual,
+            json!({ "ipFamilies": ["IPv4", "IPv6"] }),
+            "spec.ipFamilyPolicy: Invalid value: \"SingleStack\": must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified",
+        ),
+    ] {
+        let refused = make(pool, &more).map_err(|status| status.message);
+        assert_eq!(refused, Err(format!("Service \"a\" is invalid: {message}")));
+    }
+}
+
+#[test]
+fn a_service_becomes_dual_and_single_again() {
     let ranges = vec![Cidr::parse("10.0.0.0/24").expect("a range"), Cidr::parse("fd00::/108").expect("a range")];
     let pool = ClusterIps::new(ranges, (30000, 32767));
     let context = Context { addresses: Some(&pool), ..context() };
-    let mut body = web();
-    body["spec"]["ipFamilyPolicy"] = "PreferDualStack".into();
-    let service = prepare_create(&row(), Some("default"), None, object(&row(), body), &context).expect("room").object;
-    assert_eq!(service.at(&["spec", "ipFamilies"]), Some(&json!(["IPv4", "IPv6"])));
-    assert_eq!(service.list(&["spec", "clusterIPs"]).len(), 2);
-    assert!(try_create(&row(), web()).is_ok());
+    let first = testing::stored(
+        prepare_create(&row(), Some("default"), None, object(&row(), web()), &context).expect("room").object,
+    );
+    let change = |old: &Object, policy: &str| {
+        let mut new = old.clone();
+        new.set(&["spec", "ipFamilyPolicy"], policy);
+        match crate::engine::prepare_update(&row(), None, old, new, &context).expect("a valid change") {
+            Updated::Store(prepared) => testing::stored(prepared.object),
+            other => panic!("{other:?}"),
+        }
+    };
+    let dual = change(&first, "RequireDualStack");
+    assert_eq!(dual.list(&["spec", "clusterIPs"]).len(), 2);
+    assert_eq!(dual.text(&["spec", "clusterIP"]), first.text(&["spec", "clusterIP"]));
+    let single = change(&dual, "SingleStack");
+    assert_eq!(single.at(&["spec", "clusterIPs"]), first.at(&["spec", "clusterIPs"]));
+    let mut shorter = dual.clone();
+    shorter.set(&["spec", "clusterIPs"], vec![first.text(&["spec", "clusterIP"]).expect("an address")]);
+    let refused =
+        crate::engine::prepare_update(&row(), None, &dual, shorter, &context).map_err(|status| status.message);
+    assert!(refused.expect_err("refused").contains("must be 'SingleStack' to release the secondary cluster IP"));
+}
+
+#[test]
+fn health_checks_have_a_port_of_their_own() {
+    let body =
+        json!({ "spec": { "type": "LoadBalancer", "externalTrafficPolicy": "Local", "ports": [{ "port": 80 }] } });
+    let service = create(&row(), body);
+    let health = u16::try_from(service.integer(&["spec", "healthCheckNodePort"]).expect("a port")).expect("a port");
+    assert_eq!(held_ports(&service).len(), 2);
+    assert!(held_ports(&service).contains(&health) && (30000..=32767).contains(&health));
 }

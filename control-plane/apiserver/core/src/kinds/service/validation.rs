@@ -31,7 +31,7 @@ pub(super) fn validate(service: &Object, errors: &mut Errors) {
         errors,
     );
     validate_affinity(service, &spec, errors);
-    validate_cluster_ips(service, kind, &spec, errors);
+    validate_cluster_ips(service, errors);
     for (index, ip) in service.list(&["spec", "externalIPs"]).iter().enumerate() {
         let (path, ip) = (spec.child("externalIPs").index(index), ip.as_str().unwrap_or_default());
         match names::ip_address(ip) {
@@ -195,10 +195,12 @@ fn validate_affinity(service: &Object, spec: &Path, errors: &mut Errors) {
     }
 }
 
-fn validate_cluster_ips(service: &Object, kind: Kind, spec: &Path, errors: &mut Errors) {
-    if !kind.has_cluster_ip() {
+/// Checks addresses, families and the policy against each other.
+pub(super) fn validate_cluster_ips(service: &Object, errors: &mut Errors) {
+    if !Kind::of(service).has_cluster_ip() {
         return;
     }
+    let spec = Path::new("spec");
     let list: Vec<&str> = service.list(&["spec", "clusterIPs"]).iter().filter_map(Value::as_str).collect();
     let path = spec.child("clusterIPs");
     let single = service.text(&["spec", "clusterIP"]);

@@ -1,4 +1,4 @@
-//! Query strings and percent encoding.
+//! Query strings and percent encoding: bytes of clients, which may be anything.
 
 /// Decodes percent escapes; with `plus`, a plus is a space. Bytes that are no UTF-8 become the replacement character.
 fn decode(text: &str, plus: bool) -> String {
@@ -25,7 +25,7 @@ fn decode(text: &str, plus: bool) -> String {
 }
 
 /// The parameters of a query, decoded, in order.
-pub(crate) fn parameters(query: &str) -> Vec<(String, String)> {
+pub fn parameters(query: &str) -> Vec<(String, String)> {
     query
         .split('&')
         .filter(|pair| !pair.is_empty())
@@ -37,12 +37,12 @@ pub(crate) fn parameters(query: &str) -> Vec<(String, String)> {
 }
 
 /// A path, decoded.
-pub(crate) fn path(path: &str) -> String {
+pub fn path(path: &str) -> String {
     decode(path, false)
 }
 
 /// The first value of a parameter.
-pub(crate) fn first<'a>(parameters: &'a [(String, String)], key: &str) -> Option<&'a str> {
+pub fn first<'a>(parameters: &'a [(String, String)], key: &str) -> Option<&'a str> {
     parameters.iter().find(|(one, _)| one == key).map(|(_, value)| value.as_str())
 }
 
