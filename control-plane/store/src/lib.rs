@@ -164,7 +164,7 @@ async fn serve_until_stopped(config: Config) -> Result<(), Failure> {
     // Who is answered shall find this member's name. Without a leader there is nobody to tell it to, and still something to read.
     let published = tokio::time::timeout(UNPUBLISHED, node.publish());
     tokio::select! {
-        published = published => drop(published.transpose()?),
+        published = published => published.unwrap_or(Ok(()))?,
         () = node.removed() => return Err(REMOVED.into()),
         reason = node.poison.reason() => return Err(reason.to_owned().into()),
         _ = terminated.recv() => return Ok(()),
