@@ -1,10 +1,11 @@
-//! Writes what this crate carries: the schemas of the kinds (k8s-openapi's types and texts, joined with our own table of list
-//! rules), and the rows of the resources (our own table, joined with those texts).
+//! Writes what this crate carries: the schemas of the kinds (k8s-openapi's types and texts, joined with our own tables of
+//! lists and of maps), and the rows of the resources (our own table, joined with those texts).
 //!
 //! The program then carries data instead of 200,000 lines of code that would build the same data.
 
 mod definitions;
 mod lists;
+mod maps;
 mod resources;
 
 use std::io::Write as _;
@@ -17,9 +18,11 @@ use flate2::write::GzEncoder;
 fn main() {
     println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-changed={}", lists::FILE);
+    println!("cargo::rerun-if-changed={}", maps::FILE);
     println!("cargo::rerun-if-changed={}", resources::FILE);
     let (mut definitions, kinds) = definitions::generate();
     lists::apply(&mut definitions);
+    maps::apply(&mut definitions);
     let rows = resources::generate(&definitions, &kinds);
 
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));

@@ -1,8 +1,9 @@
 //! The structure of a kind without its texts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The type of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +60,12 @@ pub struct Field {
     pub schema: Schema,
     /// How it merges, if it is a list.
     pub list: ListRule,
+    /// Whether apply changes a map or struct here as a whole; `None`: as its type says.
+    pub atomic: Option<bool>,
+    /// Whether it is there even when nobody wrote it: a struct that is part of its owner, or a list or struct that is required.
+    pub always: bool,
+    /// What it means when it is not there, for keys of lists.
+    pub default: Option<Value>,
 }
 
 /// A definition with fields.
@@ -68,6 +75,8 @@ pub struct Struct {
     pub name: String,
     /// Fields by name.
     pub fields: BTreeMap<String, Field>,
+    /// Whether apply changes values of the type as a whole.
+    pub atomic: bool,
 }
 
 impl Struct {
@@ -80,7 +89,8 @@ impl Struct {
 /// All definitions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Schemas {
-    structs: BTreeMap<String, Struct>,
+    /// Looked up for every struct of every object, by long names that begin alike.
+    structs: HashMap<String, Struct>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +114,11 @@ struct Raw {
     list_type: Option<String>,
     #[serde(rename = "x-kubernetes-list-map-keys", default)]
     map_keys: Vec<String>,
+    #[serde(rename = "x-kubernetes-map-type")]
+    map_type: Option<String>,
+    default: Option<Value>,
+    #[serde(default)]
+    required: Vec<String>,
 }
 
 impl Schemas {
@@ -119,8 +134,12 @@ impl Schemas {
             .filter_map(|(name, raw)| {
                 // A struct without any fields is still one; what is no object at all is a scalar.
                 let fields = raw.properties.or_else(|| (raw.kind.as_deref() == Some("object")).then(BTreeMap::new))?;
-                let fields = fields.into_iter().map(|(field, raw)| (field, Field::of(raw))).collect();
-                Some((name.clone(), Struct { name, fields }))
+                let fields = fields.into_iter().map(|(field, value)| {
+                    let required = raw.required.contains(&field);
+                    (field, Field::of(value, required))
+                });
+                let fields = fields.collect();
+                Some((name.clone(), Struct { name, fields, atomic: raw.map_type.as_deref() == Some("atomic") }))
             })
             .collect();
         Ok(Self { structs })
@@ -133,7 +152,7 @@ impl Schemas {
 }
 
 impl Field {
-    fn of(raw: Raw) -> Self {
+    fn of(raw: Raw, required: bool) -> Self {
         let list = ListRule {
             merge: raw.patch_strategy.split(',').any(|word| word == "merge"),
             retain_keys: raw.patch_strategy.split(',').any(|word| word == "retainKeys"),
@@ -141,7 +160,12 @@ impl Field {
             list_type: raw.list_type.clone(),
             map_keys: raw.map_keys.clone(),
         };
-        Self { schema: Schema::of(raw), list }
+        let atomic = raw.map_type.as_deref().map(|map_type| map_type == "atomic");
+        let default = raw.default.clone();
+        let schema = Schema::of(raw);
+        let inline = default.as_ref().and_then(Value::as_object).is_some_and(serde_json::Map::is_empty);
+        let always = inline || required && matches!(schema, Schema::List(_) | Schema::Struct(_));
+        Self { schema, list, atomic, always, default: default.filter(|_| !inline) }
     }
 }
 

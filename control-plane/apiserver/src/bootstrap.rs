@@ -136,7 +136,7 @@ async fn default_range(app: &Arc<App>) -> Result<(), BootstrapError> {
     let cidrs: Vec<String> = app.options.service_ranges.iter().map(ToString::to_string).collect();
     ensure(app, Some(row), None, json!({ "metadata": { "name": DEFAULT_RANGE }, "spec": { "cidrs": cidrs } })).await?;
     let user = writes::own_user();
-    let writer = Writer { app, row, user: &user, dry_run: false };
+    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(writes::OWN_MANAGER) };
     let absent = || Status::not_found(row, DEFAULT_RANGE);
     let failed = |source| BootstrapError::Object { what: format!("servicecidrs {DEFAULT_RANGE}"), source };
     let unchanged =
@@ -250,7 +250,7 @@ async fn keep(app: &Arc<App>, row: &Arc<Resource>, labels: Value, content: &Valu
     ensure(app, Some(row), Some("default"), fresh).await?;
     let members = || content.as_object().into_iter().flatten();
     let user = writes::own_user();
-    let writer = Writer { app, row, user: &user, dry_run: false };
+    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(writes::OWN_MANAGER) };
     writer
         .change(
             &row.key(Some("default"), "kubernetes"),

@@ -4,9 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use apiserver_core::authorize::User;
 use apiserver_core::decode::Format;
+use apiserver_core::names::manager_of_agent;
+use apiserver_core::options::WriteOptions;
 use apiserver_core::{Resource, Status, protobuf, scale};
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::USER_AGENT;
 use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -110,6 +113,14 @@ impl Call {
     pub(crate) fn is_scale(&self) -> bool {
         let subresource = self.subresource().and_then(|name| self.row.subresource(name));
         subresource.is_some_and(|subresource| subresource.kind == scale::KIND)
+    }
+
+    /// Who comes to own the fields this request writes: who it says, or the program it comes from.
+    pub(crate) fn manager(&self, options: &WriteOptions) -> String {
+        options.field_manager.clone().unwrap_or_else(|| {
+            let agent = self.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+            manager_of_agent(agent.unwrap_or_default())
+        })
     }
 
     /// Says something to the client besides the answer.

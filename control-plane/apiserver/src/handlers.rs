@@ -1,5 +1,6 @@
 //! What is done for a request on a resource, by verb and subresource.
 
+mod apply;
 mod bind;
 mod components;
 mod evict;
@@ -63,6 +64,7 @@ pub(crate) async fn serve(app: &Arc<App>, call: &Call, verb: Verb) -> Result<Ans
         (Verb::Create, None) if collection && !across => write::create(app, call).await,
         (Verb::Create, _) => Err(Status::method_not_allowed()),
         (Verb::Update, _) => write::update(app, call).await,
+        (Verb::Patch, _) if apply::is_wanted(call) => apply::apply(app, call).await,
         (Verb::Patch, _) => write::patch(app, call).await,
         (Verb::Delete, _) => remove::delete(app, call).await,
         (Verb::DeleteCollection, _) => remove::delete_collection(app, call).await,

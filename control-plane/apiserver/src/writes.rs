@@ -39,6 +39,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) user: &'a User,
     /// Whether to stop short of the store.
     pub(crate) dry_run: bool,
+    /// Who comes to own the fields that are written; `None` when the object says that itself.
+    pub(crate) manager: Option<&'a str>,
 }
 
 /// An object with what the store knows of it.
@@ -98,6 +100,7 @@ impl Writer<'_> {
             seed: fresh.seed,
             user: self.user,
             addresses: None,
+            manager: self.manager,
             refused,
         };
         if self.has_addresses() {
@@ -378,6 +381,9 @@ fn unavailable(row: &Resource, operation: &str) -> Status {
     }
 }
 
+/// The manager of the fields that the server writes itself.
+pub(crate) const OWN_MANAGER: &str = "kube-apiserver";
+
 /// The user of the server's own writes.
 pub(crate) fn own_user() -> User {
     User {
@@ -395,7 +401,7 @@ pub(crate) async fn ensure(
     object: Object,
 ) -> Result<(), Status> {
     let user = own_user();
-    let writer = Writer { app, row, user: &user, dry_run: false };
+    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(OWN_MANAGER) };
     match writer.create(namespace, None, object).await {
         Ok(_) => Ok(()),
         Err(status) if status.reason == Reason::AlreadyExists => Ok(()),

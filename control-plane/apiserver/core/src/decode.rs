@@ -98,6 +98,16 @@ pub(crate) fn decode_patched(
     wanted.finish_plain(read, validation)
 }
 
+/// Decodes a tree that was made from a stored object and a configuration that fits its schema.
+///
+/// # Errors
+///
+/// 500, as upstream, for values that their types do not take.
+pub fn decode_applied(resource: &Resource, subresource: Option<&str>, value: &Value) -> Result<Decoded, Status> {
+    decode_patched(resource, subresource, value, &[], FieldValidation::Ignore)
+        .map_err(|why| Status::unclassified(format!("failed to convert new typed object to object: {why}")))
+}
+
 /// Reads JSON without a type, keeping note of keys that occur twice (the last wins).
 pub(crate) fn read_untyped(body: &[u8]) -> Result<(Value, Vec<String>), String> {
     let mut walk = Walk::default();
@@ -105,6 +115,15 @@ pub(crate) fn read_untyped(body: &[u8]) -> Result<(Value, Vec<String>), String> 
     let value = Node::untyped(&mut walk).deserialize(&mut input).map_err(|error| error.to_string())?;
     input.end().map_err(|error| error.to_string())?;
     Ok((value, walk.strict))
+}
+
+/// Reads a document without a type, in YAML or in JSON, keeping note of keys that occur twice.
+pub(crate) fn read_configuration(body: &[u8]) -> Result<(Value, Vec<String>), String> {
+    // JSON is YAML, and read much faster as what it is.
+    match body.trim_ascii_start().first() {
+        Some(b'{') => read_untyped(body).or_else(|_| yaml_tree(body)),
+        Some(_) | None => yaml_tree(body),
+    }
 }
 
 /// Reads YAML as a tree. Keys that occur twice are reported and the last one wins, as in JSON.

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::apply;
 use crate::authorize::User;
 use crate::field::{Errors, Path};
 use crate::kinds::service::ClusterIps;
@@ -36,6 +37,8 @@ pub struct Context<'a> {
     pub addresses: Option<&'a ClusterIps>,
     /// Addresses and ports that the store refused in this request because another Service has them.
     pub refused: &'a [String],
+    /// Who comes to own the fields that are written. `None`: the object says already who owns what.
+    pub manager: Option<&'a str>,
 }
 
 /// An object ready for the store.
@@ -86,6 +89,9 @@ pub fn prepare_create(
     metadata::strip(&mut object);
     let strategy = &resource.strategy;
     strategy.default(&mut object);
+    if let Some(manager) = context.manager {
+        apply::track(resource, None, None, &mut object, manager, context.now);
+    }
     metadata::fill_new(&mut object, context);
     strategy.prepare_create(&mut object, context)?;
     if strategy.generation_changes(&object, &object).is_some() {
@@ -132,6 +138,9 @@ pub fn prepare_update(
         new.remove(&["metadata", "namespace"]);
     }
     strategy.default(&mut new);
+    if let Some(manager) = context.manager {
+        apply::track(resource, subresource, Some(old), &mut new, manager, context.now);
+    }
     metadata::carry_over(&mut new, old);
     let replacing = Replacing { old, part: Part::of(subresource) };
     strategy.prepare_update(&mut new, replacing, context)?;
@@ -157,7 +166,7 @@ pub fn prepare_update(
         && !strategy.holds_back(&new);
     Ok(if deletable {
         Updated::Remove(Prepared { object: new, warnings })
-    } else if new == before {
+    } else if new == before || apply::differ_in_times_only(&new, &before) {
         Updated::Unchanged(Prepared { object: old.clone(), warnings })
     } else {
         Updated::Store(Prepared { object: new, warnings })

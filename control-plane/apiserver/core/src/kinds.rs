@@ -42,15 +42,26 @@ pub(crate) mod testing;
 
 use std::sync::Arc;
 
-use crate::resource::{Column, Resource, Scope, SelectableField, Subresource, Verb};
+use crate::resource::{Column, Resource, Scope, SelectableField, Subresource, Twin, Verb};
 use crate::strategy::Strategy;
 
 /// Every built-in row, in the order of discovery.
 pub(crate) fn rows() -> Vec<Resource> {
-    kinds::resources()
+    let mut rows: Vec<Resource> = kinds::resources()
         .into_iter()
         .filter_map(|row| Some(with_strategy(strategy(&row.group, &row.version, &row.kind)?, row)))
-        .collect()
+        .collect();
+    let versions: Vec<(String, Twin)> = rows.iter().map(|row| (row.storage.clone(), twin(row))).collect();
+    for row in rows.iter_mut().filter(|row| row.stored) {
+        let own = row.api_version();
+        let others = versions.iter().filter(|(storage, twin)| *storage == row.storage && twin.api_version != own);
+        row.twins = others.map(|(_, twin)| twin.clone()).collect();
+    }
+    rows
+}
+
+fn twin(row: &Resource) -> Twin {
+    Twin { api_version: row.api_version(), schema: row.schema.clone(), strategy: Arc::clone(&row.strategy) }
 }
 
 pub(crate) use component_status::of as component_status;
@@ -173,6 +184,7 @@ fn with_strategy(strategy: Arc<dyn Strategy>, row: kinds::Resource) -> Resource 
         unconditional_update: row.unconditional_update,
         deprecation: row.deprecation,
         strategy,
+        twins: Vec::new(),
     }
 }
 

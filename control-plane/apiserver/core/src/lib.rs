@@ -4,6 +4,7 @@
 //! Start at [`registry`] (the rows) and [`engine`] (what happens to an object on its way to the store). Everything here is a pure
 //! function: time, random bits and the state of address pools come in through [`engine::Context`].
 
+pub mod apply;
 pub mod authorize;
 pub mod continuation;
 pub mod decode;

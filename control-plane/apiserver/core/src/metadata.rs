@@ -14,13 +14,12 @@ use crate::time;
 
 /// All annotations of an object together.
 const ANNOTATIONS_LIMIT: usize = 256 * 1024;
+/// Longest name of a subresource among the owners of fields.
+const SUBRESOURCE_LIMIT: usize = 256;
 /// A generated name is cut so that it is at most a DNS label.
 const GENERATED_NAME_LENGTH: usize = 63;
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
-
-/// Members that only the server writes and that a client's copy of an object may carry.
-const NOT_FROM_CLIENTS: [&str; 2] = ["managedFields", "selfLink"];
 
 /// Puts the object into the request's namespace, or out of any.
 pub(crate) fn settle_namespace(
@@ -47,10 +46,7 @@ pub(crate) fn settle_namespace(
 
 /// Drops what only the server writes.
 pub(crate) fn strip(object: &mut Object) {
-    let metadata = object.section("metadata");
-    for member in NOT_FROM_CLIENTS {
-        metadata.remove(member);
-    }
+    object.section("metadata").remove("selfLink");
 }
 
 /// Sets what the server writes on a new object.
@@ -105,6 +101,19 @@ pub(crate) fn validate(resource: &Resource, object: &Object, errors: &mut Errors
     validate_annotations(object, &path.child("annotations"), errors);
     validate_owners(object, &path.child("ownerReferences"), errors);
     validate_finalizers(object, &path.child("finalizers"), errors);
+    validate_managers(object, &path.child("managedFields"), errors);
+}
+
+/// Checks who is said to own fields. What they own was read before.
+fn validate_managers(object: &Object, path: &Path, errors: &mut Errors) {
+    for (index, entry) in object.list(&["metadata", "managedFields"]).iter().enumerate() {
+        let path = path.index(index);
+        let text = |member: &str| entry.get(member).and_then(Value::as_str).unwrap_or_default();
+        names::check_manager(text("manager"), &path.child("manager"), errors);
+        if text("subresource").len() > SUBRESOURCE_LIMIT {
+            errors.too_long(&path.child("subresource"), SUBRESOURCE_LIMIT);
+        }
+    }
 }
 
 fn validate_annotations(object: &Object, path: &Path, errors: &mut Errors) {
@@ -179,11 +188,10 @@ pub(crate) fn carry_over(new: &mut Object, old: &Object) {
     let keep = |member: &str| old.at(&["metadata", member]).cloned();
     let fill: Vec<(&str, Option<Value>)> =
         ["uid", "creationTimestamp", "namespace", "name"].into_iter().map(|member| (member, keep(member))).collect();
-    let force: Vec<(&str, Option<Value>)> =
-        ["generation", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields"]
-            .into_iter()
-            .map(|member| (member, keep(member)))
-            .collect();
+    let force: Vec<(&str, Option<Value>)> = ["generation", "deletionTimestamp", "deletionGracePeriodSeconds"]
+        .into_iter()
+        .map(|member| (member, keep(member)))
+        .collect();
     let deleting = old.deletion_timestamp().is_some();
     let metadata = new.section("metadata");
     metadata.remove("selfLink");

@@ -228,6 +228,38 @@ pub fn check_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>, path: 
     }
 }
 
+/// Longest name of a field manager.
+const MANAGER_LENGTH: usize = 128;
+
+/// Checks the name of a field manager: not too long, and printable.
+pub fn check_manager(manager: &str, path: &Path, errors: &mut Errors) {
+    if manager.len() > MANAGER_LENGTH {
+        errors.too_long(path, MANAGER_LENGTH);
+    }
+    for (at, wrong) in manager.char_indices().filter(|(_, c)| !is_printable(*c)) {
+        errors.invalid(path, manager, &format!("invalid character U+{:04X} (at position {at})", u32::from(wrong)));
+    }
+}
+
+/// The field manager a client is that names none: its user agent up to the version.
+pub fn manager_of_agent(agent: &str) -> String {
+    let mut manager = String::new();
+    for c in agent.split('/').next().unwrap_or_default().chars().filter(|c| is_printable(*c)) {
+        if manager.len() + c.len_utf8() > MANAGER_LENGTH {
+            break;
+        }
+        manager.push(c);
+    }
+    manager
+}
+
+/// Whether a character leaves a mark on paper; of spaces only the plain one counts.
+fn is_printable(c: char) -> bool {
+    let formats = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let private = matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}');
+    c == ' ' || !(c.is_control() || c.is_whitespace() || formats || private)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

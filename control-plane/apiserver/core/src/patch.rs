@@ -1,4 +1,4 @@
-//! The three patch forms, applied to a tree.
+//! The three patch forms that say what to change, applied to a tree. The fourth says what to be: [`crate::apply`].
 
 mod json;
 mod strategic;
@@ -23,8 +23,12 @@ pub enum PatchType {
 }
 
 /// Media types of patches, as 415 lists them.
-pub const PATCH_MEDIA_TYPES: [&str; 3] =
-    ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+pub const PATCH_MEDIA_TYPES: [&str; 4] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    crate::apply::MEDIA_TYPE,
+];
 
 impl PatchType {
     /// From a content type without parameters.

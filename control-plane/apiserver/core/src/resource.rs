@@ -133,6 +133,17 @@ impl SelectableField {
     }
 }
 
+/// Another version in which the objects of a resource are served.
+#[derive(Debug, Clone)]
+pub struct Twin {
+    /// `v1` or `apps/v1`.
+    pub api_version: String,
+    /// Name of the schema definition of one object.
+    pub schema: String,
+    /// The rules of that version.
+    pub strategy: Arc<dyn Strategy>,
+}
+
 /// One served resource in one version.
 #[expect(clippy::struct_excessive_bools, reason = "each is a word a row of the table may say")]
 #[derive(Debug, Clone)]
@@ -177,6 +188,8 @@ pub struct Resource {
     pub deprecation: Option<String>,
     /// What differs from other kinds.
     pub strategy: Arc<dyn Strategy>,
+    /// The same objects in other versions.
+    pub twins: Vec<Twin>,
 }
 
 impl Resource {

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::apply;
+use crate::engine::{Context, Updated, prepare_update};
 use crate::field::{Errors, Path};
 use crate::kinds;
 use crate::object::Object;
@@ -31,12 +33,28 @@ pub fn of(set: &Object) -> Object {
     scale
 }
 
-/// The set `old` with the replicas a client asks for. The Scale's version and uid count as the set's own.
+/// The same with the owners of its fields, which clients are not shown.
+pub fn owned(set: &Object) -> Object {
+    let mut scale = of(set);
+    apply::to_scale(set, &mut scale);
+    scale
+}
+
+/// Prepares an update of the set `old` by a Scale. The Scale's version, uid and owners count as the set's own.
 ///
 /// # Errors
 ///
-/// 422 for fewer than no replicas.
-pub fn apply(resource: &Resource, old: &Object, scale: &Object) -> Result<Object, Status> {
+/// 422 for fewer than no replicas, and as [`prepare_update`].
+pub fn prepare(resource: &Resource, old: &Object, mut scale: Object, context: &Context<'_>) -> Result<Updated, Status> {
+    if let Some(manager) = context.manager {
+        apply::track(resource, Some("scale"), Some(&owned(old)), &mut scale, manager, context.now);
+    }
+    let new = scaled(resource, old, &scale)?;
+    prepare_update(resource, Some("scale"), old, new, &Context { manager: None, ..*context })
+}
+
+/// The set `old` with the replicas a client asks for, and with their owners.
+fn scaled(resource: &Resource, old: &Object, scale: &Object) -> Result<Object, Status> {
     let replicas = scale.integer(&["spec", "replicas"]).unwrap_or(0);
     if replicas < 0 {
         let mut errors = Errors::new();
@@ -46,6 +64,7 @@ pub fn apply(resource: &Resource, old: &Object, scale: &Object) -> Result<Object
     }
     let mut new = old.clone();
     new.set(&["spec", "replicas"], replicas);
+    apply::to_parent(resource, scale, &mut new);
     for member in ["resourceVersion", "uid"] {
         match scale.text(&["metadata", member]) {
             Some(text) => new.set(&["metadata", member], text),
@@ -60,7 +79,6 @@ pub fn apply(resource: &Resource, old: &Object, scale: &Object) -> Result<Object
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Updated, prepare_update};
     use crate::kinds::testing::{context, create, row, stored};
 
     fn deployment() -> Object {
@@ -102,19 +120,17 @@ mod tests {
         let (row, old) = (row("apps", "deployments"), deployment());
         let mut scale = of(&old);
         scale.set(&["spec", "replicas"], 7);
-        let new = apply(&row, &old, &scale).expect("a valid scale");
-        let Ok(Updated::Store(prepared)) = prepare_update(&row, Some("scale"), &old, new, &context()) else {
+        let Ok(Updated::Store(prepared)) = prepare(&row, &old, scale.clone(), &context()) else {
             panic!("a valid change")
         };
         assert_eq!(prepared.object.integer(&["spec", "replicas"]), Some(7));
         assert_eq!(prepared.object.generation(), Some(2));
         assert_eq!(prepared.object.integer(&["status", "replicas"]), Some(2));
         scale.set(&["metadata", "resourceVersion"], "4");
-        let stale =
-            apply(&row, &old, &scale).and_then(|new| prepare_update(&row, Some("scale"), &old, new, &context()));
+        let stale = prepare(&row, &old, scale.clone(), &context());
         assert_eq!(stale.map_err(|status| status.code).err(), Some(409));
         scale.set(&["spec", "replicas"], -1);
-        let refused = apply(&row, &old, &scale).map_err(|status| status.message);
+        let refused = prepare(&row, &old, scale, &context()).map_err(|status| status.message);
         assert_eq!(
             refused,
             Err("Scale.autoscaling \"a\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0"

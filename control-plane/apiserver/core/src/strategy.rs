@@ -71,6 +71,25 @@ pub enum Shape {
     Spec,
 }
 
+/// Which fields of an object a write of a part may own: those it may not change are never its own. Steps are member names; `*` is
+/// any element of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// All but these and what is below them.
+    But(&'static [&'static [&'static str]]),
+    /// Only these and what is below them.
+    Only(&'static [&'static [&'static str]]),
+}
+
+impl Reach {
+    /// Everything.
+    pub const ALL: Self = Self::But(&[]);
+    /// What those who wish may write.
+    pub const WISHES: Self = Self::But(&[&["status"]]);
+    /// What those who know may write.
+    pub const KNOWLEDGE: Self = Self::But(&[&["spec"]]);
+}
+
 /// A kind's own rules. Hooks must be total: any tree that passed decoding may come.
 pub trait Strategy: Send + Sync + Debug {
     /// How objects are named.
@@ -124,6 +143,15 @@ pub trait Strategy: Send + Sync + Debug {
             }
         }
         Ok(())
+    }
+
+    /// Which fields a write of a part may own.
+    fn reach(&self, part: Part<'_>) -> Reach {
+        match (self.shape(), part) {
+            (Shape::Whole | Shape::Spec, _) => Reach::ALL,
+            (Shape::SpecAndStatus | Shape::Uncounted, Part::Status) => Reach::KNOWLEDGE,
+            (Shape::SpecAndStatus | Shape::Uncounted, Part::Main | Part::Other(_)) => Reach::WISHES,
+        }
     }
 
     /// Checks a new object. Metadata has been checked.

@@ -55,7 +55,7 @@ async fn put_on_node(
     binding: &Object,
     dry_run: bool,
 ) -> Result<Answer, Status> {
-    let writer = Writer { app, row, user: &call.user, dry_run };
+    let writer = Writer { app, row, user: &call.user, dry_run, manager: None };
     let written = writer
         .change(
             &row.key(call.namespace(), pod),

@@ -31,7 +31,7 @@ pub(super) async fn evict(app: &Arc<App>, call: &Call) -> Result<Answer, Status>
     let mut wishes = DeleteOptions::parse(wishes.as_bytes(), &[])?;
     wishes.dry_run |= options.dry_run;
 
-    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: wishes.dry_run };
+    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: wishes.dry_run, manager: None };
     let current = writer.live(&call.key(), "get").await?.ok_or_else(|| Status::not_found(&call.row, pod))?;
     match eviction::judge(&current.object, &budgets(app, call).await?)? {
         Verdict::Free => {}
@@ -59,7 +59,7 @@ async fn budgets(app: &App, call: &Call) -> Result<Vec<Object>, Status> {
 /// Takes one disruption from a budget.
 async fn spend(app: &Arc<App>, call: &Call, budget: &str, pod: &str, dry_run: bool) -> Result<(), Status> {
     let Some(row) = app.registry.lookup("policy", "v1", "poddisruptionbudgets") else { return Ok(()) };
-    let writer = Writer { app, row, user: &call.user, dry_run };
+    let writer = Writer { app, row, user: &call.user, dry_run, manager: None };
     writer
         .change(
             &row.key(call.namespace(), budget),

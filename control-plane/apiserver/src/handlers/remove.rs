@@ -60,7 +60,7 @@ pub(super) async fn remove(
     options: &DeleteOptions,
 ) -> Result<Outcome, Status> {
     let row = &call.row;
-    let writer = Writer { app, row, user: &call.user, dry_run: options.dry_run };
+    let writer = Writer { app, row, user: &call.user, dry_run: options.dry_run, manager: None };
     let mut current = writer.deletable(key).await?;
     for _ in 0..TRIES {
         let Some(now) = current else { return Err(Status::not_found(row, name)) };

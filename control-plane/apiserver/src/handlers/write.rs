@@ -1,9 +1,9 @@
-//! POST, PUT and PATCH.
+//! POST, PUT and PATCH, except that a PATCH may be an [apply](super::apply).
 
 use std::sync::Arc;
 
 use apiserver_core::decode::{Decoded, decode_object};
-use apiserver_core::engine::prepare_update;
+use apiserver_core::engine::{Context, Updated, prepare_update};
 use apiserver_core::options::{Write, WriteOptions};
 use apiserver_core::patch::{Patch, PatchType};
 use apiserver_core::{Object, Status, scale};
@@ -16,7 +16,7 @@ use crate::http::negotiate;
 use crate::http::respond::Answer;
 use crate::writes::{Writer, Written};
 
-fn answer(call: &Call, code: StatusCode, written: Written) -> Result<Answer, Status> {
+pub(super) fn answer(call: &Call, code: StatusCode, written: Written) -> Result<Answer, Status> {
     call.warn(written.warnings);
     object(call, code, written.json)
 }
@@ -34,7 +34,8 @@ async fn decoded(call: &Call, options: &WriteOptions) -> Result<Object, Status> 
 pub(super) async fn create(app: &Arc<App>, call: &Call) -> Result<Answer, Status> {
     let options = WriteOptions::parse(Write::Create, &call.query)?;
     let new = decoded(call, &options).await?;
-    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run };
+    let manager = call.manager(&options);
+    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run, manager: Some(&manager) };
     let written = writer.create(call.namespace(), None, new).await?;
     answer(call, StatusCode::CREATED, written)
 }
@@ -44,13 +45,10 @@ pub(super) async fn update(app: &Arc<App>, call: &Call) -> Result<Answer, Status
     let options = WriteOptions::parse(Write::Update, &call.query)?;
     let new = decoded(call, &options).await?;
     same_name(call, &new)?;
-    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run };
+    let manager = call.manager(&options);
+    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run, manager: Some(&manager) };
     let absent = || Status::not_found(&call.row, &call.target.name);
-    let changed = writer
-        .change(&call.key(), absent, |old, context| {
-            prepare_update(&call.row, call.subresource(), old, meant(call, old, new.clone())?, context)
-        })
-        .await;
+    let changed = writer.change(&call.key(), absent, |old, context| prepare(call, old, new.clone(), context)).await;
     match changed {
         Err(status)
             if status.code == 404
@@ -65,13 +63,17 @@ pub(super) async fn update(app: &Arc<App>, call: &Call) -> Result<Answer, Status
     }
 }
 
-/// The object a body stands for: itself, unless the subresource has a form of its own.
-fn meant(call: &Call, old: &Object, body: Object) -> Result<Object, Status> {
-    if call.is_scale() { scale::apply(&call.row, old, &body) } else { Ok(body) }
+/// Prepares what a body stands for: the object, unless the subresource has a form of its own.
+pub(super) fn prepare(call: &Call, old: &Object, body: Object, context: &Context<'_>) -> Result<Updated, Status> {
+    if call.is_scale() {
+        scale::prepare(&call.row, old, body, context)
+    } else {
+        prepare_update(&call.row, call.subresource(), old, body, context)
+    }
 }
 
 /// The body and the path must name the same object.
-fn same_name(call: &Call, object: &Object) -> Result<(), Status> {
+pub(super) fn same_name(call: &Call, object: &Object) -> Result<(), Status> {
     let wanted = &call.target.name;
     match object.name() {
         None => Err(Status::bad_request("name must be provided")),
@@ -93,7 +95,8 @@ pub(super) async fn patch(app: &Arc<App>, call: &Call) -> Result<Answer, Status>
     let patch_type = PatchType::from_media_type(negotiate::media_type(&call.headers).unwrap_or_default())?;
     let options = WriteOptions::parse(Write::Patch, &call.query)?;
     let patch = Patch::parse(patch_type, &call.body().await?)?;
-    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run };
+    let manager = call.manager(&options);
+    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run, manager: Some(&manager) };
     let absent = || Status::not_found(&call.row, &call.target.name);
     let written = writer
         .change(&call.key(), absent, |old, context| {
@@ -102,7 +105,7 @@ pub(super) async fn patch(app: &Arc<App>, call: &Call) -> Result<Answer, Status>
                 patch.apply(&call.row, call.subresource(), shown.as_ref().unwrap_or(old), options.field_validation)?;
             call.warn(warnings);
             same_name(call, &object)?;
-            prepare_update(&call.row, call.subresource(), old, meant(call, old, object)?, context)
+            prepare(call, old, object, context)
         })
         .await?;
     answer(call, StatusCode::OK, written)

@@ -236,7 +236,8 @@ impl<'w, 's> Node<'w, 's> {
             self.walk.path.pop();
             let drop = match &value {
                 Value::Null => true,
-                Value::Array(items) => items.is_empty(),
+                // An empty list says no more than none, except that an empty list of owners is a wish to forget them.
+                Value::Array(items) => items.is_empty() && key != "managedFields",
                 Value::Object(map) => map.is_empty() && matches!(field.schema, Schema::Map(_)),
                 Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
             };

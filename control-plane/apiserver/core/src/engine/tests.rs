@@ -20,7 +20,7 @@ fn metadata_of_a_new_object_is_the_servers() {
     let made = create(
         &row("configmaps"),
         json!({ "metadata": {
-            "generateName": "web-", "uid": "x", "generation": 7, "deletionTimestamp": "2026-01-01T00:00:00Z", "managedFields": [{}],
+            "generateName": "web-", "uid": "x", "generation": 7, "deletionTimestamp": "2026-01-01T00:00:00Z",
             "creationTimestamp": "2020-01-01T00:00:00Z",
         } }),
     );

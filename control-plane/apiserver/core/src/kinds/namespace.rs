@@ -11,7 +11,7 @@ use crate::metadata::validate_finalizer;
 use crate::object::Object;
 use crate::resource::Resource;
 use crate::status::Status;
-use crate::strategy::{NameRule, Part, Replacing, Strategy};
+use crate::strategy::{NameRule, Part, Reach, Replacing, Strategy};
 use crate::table;
 
 /// Namespaces nobody may delete.
@@ -61,6 +61,13 @@ impl Strategy for Namespace {
             }
         }
         Ok(())
+    }
+
+    fn reach(&self, part: Part<'_>) -> Reach {
+        match part {
+            Part::Status => Reach::KNOWLEDGE,
+            Part::Main | Part::Other(_) => Reach::WISHES,
+        }
     }
 
     fn validate(&self, object: &Object, errors: &mut Errors) {

@@ -10,7 +10,7 @@ use crate::names;
 use crate::object::Object;
 use crate::quantity::Quantity;
 use crate::status::Status;
-use crate::strategy::{Part, Replacing, Strategy};
+use crate::strategy::{Part, Reach, Replacing, Strategy};
 use crate::table;
 
 /// The strategy.
@@ -44,6 +44,13 @@ impl Strategy for Node {
             }
         }
         Ok(())
+    }
+
+    fn reach(&self, part: Part<'_>) -> Reach {
+        match part {
+            Part::Status => Reach::KNOWLEDGE,
+            Part::Main | Part::Other(_) => Reach::WISHES,
+        }
     }
 
     fn validate(&self, object: &Object, errors: &mut Errors) {

@@ -20,7 +20,7 @@ use crate::field::Errors;
 use crate::object::Object;
 use crate::options::DeleteOptions;
 use crate::status::Status;
-use crate::strategy::{Part, Replacing, Strategy};
+use crate::strategy::{Part, Reach, Replacing, Strategy};
 
 /// The lists of containers a pod has.
 const CONTAINER_LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
@@ -74,6 +74,22 @@ impl Strategy for Pod {
             Part::Main | Part::Other(_) => put_back(new, &["status"]),
         }
         Ok(())
+    }
+
+    fn reach(&self, part: Part<'_>) -> Reach {
+        match part {
+            Part::Status => {
+                Reach::But(&[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]])
+            }
+            Part::Other("ephemeralcontainers") => Reach::Only(&[&["spec", "ephemeralContainers"]]),
+            Part::Other("resize") => Reach::Only(&[
+                &["spec", "containers", "*", "resources"],
+                &["spec", "containers", "*", "resizePolicy"],
+                &["spec", "initContainers", "*", "resources"],
+                &["spec", "initContainers", "*", "resizePolicy"],
+            ]),
+            Part::Main | Part::Other(_) => Reach::WISHES,
+        }
     }
 
     fn validate(&self, object: &Object, errors: &mut Errors) {

@@ -16,7 +16,7 @@ use crate::engine::Context;
 use crate::field::Errors;
 use crate::object::Object;
 use crate::status::Status;
-use crate::strategy::{NameRule, Part, Replacing, Strategy};
+use crate::strategy::{NameRule, Part, Reach, Replacing, Strategy};
 use crate::table;
 
 /// Protocols ports may have.
@@ -160,6 +160,13 @@ impl Strategy for Service {
         align_cluster_ips(new, Some(old));
         drop_what_the_type_has_not(new, old);
         addresses::allocate(new, Some(old), context)
+    }
+
+    fn reach(&self, part: Part<'_>) -> Reach {
+        match part {
+            Part::Status => Reach::KNOWLEDGE,
+            Part::Main | Part::Other(_) => Reach::WISHES,
+        }
     }
 
     fn validate(&self, object: &Object, errors: &mut Errors) {

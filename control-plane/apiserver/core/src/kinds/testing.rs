@@ -33,6 +33,7 @@ pub(crate) fn context() -> Context<'static> {
         seed: 7,
         user: &USER,
         addresses: Some(&ADDRESSES),
+        manager: None,
         refused: &[],
     }
 }

@@ -133,6 +133,8 @@ fn schema_v2(map: Map<String, Value>) -> Map<String, Value> {
                     old.extend(schema_v2(only));
                 }
             }
+            // That a struct is part of its owner is said in v3 only.
+            ("default", Value::Object(_)) => {}
             ("$ref", Value::String(text)) => {
                 old.insert("$ref".into(), text.replace(REFERENCE, "#/definitions/").into());
             }

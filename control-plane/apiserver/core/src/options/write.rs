@@ -3,10 +3,8 @@
 use super::{flag, last};
 use crate::decode::FieldValidation;
 use crate::field::{Errors, Path};
+use crate::names;
 use crate::status::Status;
-
-/// Longest field manager name.
-const MANAGER_LENGTH: usize = 128;
 
 /// Options of create, update and patch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,6 +28,8 @@ pub enum Write {
     Update,
     /// PATCH
     Patch,
+    /// PATCH with a configuration to apply
+    Apply,
 }
 
 impl Write {
@@ -37,7 +37,7 @@ impl Write {
         match self {
             Self::Create => "CreateOptions",
             Self::Update => "UpdateOptions",
-            Self::Patch => "PatchOptions",
+            Self::Patch | Self::Apply => "PatchOptions",
         }
     }
 }
@@ -54,15 +54,12 @@ impl WriteOptions {
         if write == Write::Patch && force.is_some() {
             errors.forbidden(&Path::new("force"), "may not be specified for non-apply patch");
         }
+        let path = Path::new("fieldManager");
         let field_manager = last(query, "fieldManager").filter(|text| !text.is_empty());
-        if let Some(manager) = field_manager {
-            let path = Path::new("fieldManager");
-            if manager.len() > MANAGER_LENGTH {
-                errors.too_long(&path, MANAGER_LENGTH);
-            }
-            if let Some((at, wrong)) = manager.chars().enumerate().find(|(_, c)| c.is_control()) {
-                errors.invalid(&path, manager, &format!("invalid character {wrong:?} (at position {at})"));
-            }
+        match field_manager {
+            Some(manager) => names::check_manager(manager, &path, &mut errors),
+            None if write == Write::Apply => errors.required(&path, "is required for apply patch"),
+            None => {}
         }
         let dry_run = dry_run(query, &mut errors);
         let field_validation = match last(query, "fieldValidation") {
@@ -121,6 +118,21 @@ mod tests {
                 field_validation: FieldValidation::Strict,
                 force: None
             })
+        );
+    }
+
+    #[test]
+    fn who_applies_must_say_so() {
+        assert_eq!(
+            parse(Write::Apply, &[("force", "true")]),
+            Err("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"
+                .into())
+        );
+        let options = parse(Write::Apply, &[("force", "true"), ("fieldManager", "a")]);
+        assert_eq!(options.map(|options| options.force), Ok(Some(true)));
+        assert_eq!(
+            parse(Write::Create, &[("fieldManager", "a\n")]),
+            Err("CreateOptions.meta.k8s.io \"\" is invalid: fieldManager: Invalid value: \"a\\n\": invalid character U+000A (at position 1)".into())
         );
     }
 

@@ -9,7 +9,7 @@ use crate::kinds::template;
 use crate::kinds::tree::{self, at, at_most, has, member, not_negative, number, share, text};
 use crate::object::Object;
 use crate::status::Status;
-use crate::strategy::{Part, Replacing, Shape, Strategy};
+use crate::strategy::{Part, Reach, Replacing, Shape, Strategy};
 use crate::table;
 
 /// The strategy.
@@ -26,6 +26,13 @@ impl Strategy for Deployment {
         fill_set(spec, true, true);
         fill_strategy(spec, "strategy", &[("maxUnavailable", json!("25%")), ("maxSurge", json!("25%"))]);
         tree::or_set(spec, "progressDeadlineSeconds", 600);
+    }
+
+    fn reach(&self, part: Part<'_>) -> Reach {
+        match part {
+            Part::Status => Reach::But(&[&["spec"], &["metadata", "labels"]]),
+            Part::Main | Part::Other(_) => Reach::WISHES,
+        }
     }
 
     fn prepare_update(&self, new: &mut Object, replacing: Replacing<'_>, _: &Context<'_>) -> Result<(), Status> {

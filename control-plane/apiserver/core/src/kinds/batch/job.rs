@@ -27,17 +27,15 @@ impl Strategy for Job {
 
     fn default(&self, object: &mut Object) {
         job_spec::fill(object.section("spec"));
-        let labels = object.at(&TEMPLATE_LABELS).filter(|labels| labels.as_object().is_some_and(|map| !map.is_empty()));
-        let labels = labels.filter(|_| object.labels().next().is_none()).cloned();
-        if let Some(labels) = labels {
-            object.set(&["metadata", "labels"], labels);
-        }
+        label_as_pods(object);
     }
 
     fn prepare_create(&self, object: &mut Object, context: &Context<'_>) -> Result<(), Status> {
         object.set(&["status"], json!({}));
         if !object.flag(&["spec", "manualSelector"]) {
             select_own_pods(object, context.uid);
+            // Else the next write would find labels missing, and be a change.
+            label_as_pods(object);
         }
         Ok(())
     }
@@ -127,6 +125,15 @@ fn state(object: &Object) -> &'static str {
         () if holds("FailureTarget") => "FailureTarget",
         () if holds("SuccessCriteriaMet") => "SuccessCriteriaMet",
         () => "Running",
+    }
+}
+
+/// A job without labels has those of its pods.
+fn label_as_pods(object: &mut Object) {
+    let labels = object.at(&TEMPLATE_LABELS).filter(|labels| labels.as_object().is_some_and(|map| !map.is_empty()));
+    let labels = labels.filter(|_| object.labels().next().is_none()).cloned();
+    if let Some(labels) = labels {
+        object.set(&["metadata", "labels"], labels);
     }
 }
 
