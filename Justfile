@@ -76,7 +76,7 @@ kernel *options:
     @test -x {{ programs }}/image || cargo build --release --package image
     {{ programs }}/image kernel {{ options }}
 
-# Measure: `bench boot`, `bench size` or `bench store`
+# Measure: `bench boot`, `bench size`, `bench store` or `bench apiserver`
 bench what *options: build
     @case {{ what }} in boot | size) {{ again }} image ;; esac
     ORLOP_BIN_DIR={{ programs }} {{ programs }}/bench-{{ what }} {{ options }}

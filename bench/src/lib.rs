@@ -1,6 +1,9 @@
 //! Measurements, printed beside the budgets of the design. Each is a program: `just bench boot`, `just bench size`,
-//! `just bench store`.
+//! `just bench store`, `just bench apiserver`.
 
+pub mod apiserver;
+pub mod outcome;
+pub mod process;
 pub mod store;
 
 use std::fmt;

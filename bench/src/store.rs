@@ -9,7 +9,5 @@
 //! close to one, never too far from it. Processor time is the server's alone.
 
 pub mod load;
-pub mod outcome;
-pub mod process;
 pub mod report;
 pub mod subject;

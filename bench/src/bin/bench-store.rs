@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use bench::outcome::Outcome;
 use bench::store::load::{self, Ask};
-use bench::store::outcome::Outcome;
 use bench::store::report::Pair;
 use bench::store::subject::Subject;
 use bench::{Table, megabytes};

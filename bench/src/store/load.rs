@@ -8,8 +8,8 @@ use proto::etcdserverpb::{CompactionRequest, DefragmentRequest, PutRequest, Rang
 use tests_store::dice::Dice;
 use tests_store::{Client, within};
 
-use super::outcome::Outcome;
 use super::subject::Subject;
+use crate::outcome::Outcome;
 
 /// Keys that puts and gets choose from.
 const KEYS: u64 = 10_000;

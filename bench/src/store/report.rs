@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::outcome::Outcome;
 use crate::Table;
+use crate::outcome::Outcome;
 
 /// Both outcomes of a load.
 #[derive(Debug, Clone)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tests_store::{Client, Cluster, Kind};
 
-use super::outcome::Outcome;
-use super::process;
+use crate::outcome::Outcome;
+use crate::process;
 
 /// At most so many connections carry the clients of a load, as one process of a real client would have it.
 const CONNECTIONS: usize = 100;

@@ -78,16 +78,17 @@ fn owned(object: &Value, manager: &str) -> Value {
 async fn every_kind_is_created_changed_and_left_by_apply(cluster: Cluster) {
     let admin = cluster.admin();
     for sample in samples() {
-        let (kind, one) = (sample.kind, format!("{}/applied", sample.path));
-        let made = apply(&cluster, &one, "first", &sample.object("applied")).await;
+        let (kind, name) = (sample.kind, sample.name);
+        let one = format!("{}/{name}", sample.path);
+        let made = apply(&cluster, &one, "first", &sample.object(name)).await;
         assert_eq!(made.code, 201, "{kind}: {}", made.text());
         let read = admin.get(&one).await.json();
         assert_eq!(read, made.json(), "{kind}");
-        let same = apply(&cluster, &one, "first", &sample.object("applied")).await;
+        let same = apply(&cluster, &one, "first", &sample.object(name)).await;
         assert_eq!((same.code, version(&same.json())), (200, version(&read)), "{kind}: {}", same.text());
         let label = json!({
             "apiVersion": sample.api_version, "kind": kind,
-            "metadata": { "name": "applied", "labels": { "color": "red" } },
+            "metadata": { "name": name, "labels": { "color": "red" } },
         });
         let labelled = apply(&cluster, &one, "second", &label).await;
         assert_eq!(labelled.code, 200, "{kind}: {}", labelled.text());
@@ -98,7 +99,7 @@ async fn every_kind_is_created_changed_and_left_by_apply(cluster: Cluster) {
             assert_eq!(labelled["metadata"]["generation"], read["metadata"]["generation"], "{kind}");
         }
         assert_eq!(owned(&labelled, "second"), json!({ "f:metadata": { "f:labels": { "f:color": {} } } }), "{kind}");
-        let bare = json!({ "apiVersion": sample.api_version, "kind": kind, "metadata": { "name": "applied" } });
+        let bare = json!({ "apiVersion": sample.api_version, "kind": kind, "metadata": { "name": name } });
         let bare = apply(&cluster, &one, "second", &bare).await;
         assert_eq!(bare.code, 200, "{kind}: {}", bare.text());
         assert_eq!(bare.json()["metadata"]["labels"]["color"], Value::Null, "{kind}");

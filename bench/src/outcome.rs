@@ -15,6 +15,8 @@ pub struct Outcome {
     pub p99: Duration,
     /// The slowest.
     pub longest: Duration,
+    /// Bytes of the answers, where they are counted.
+    pub bytes: u64,
     /// Processor time of the server.
     pub cpu: Duration,
     /// Flushes of the log (`etcd_disk_wal_fsync_duration_seconds_count`).
@@ -58,6 +60,7 @@ impl Outcome {
             p50: self.p50.max(other.p50),
             p99: self.p99.max(other.p99),
             longest: self.longest.max(other.longest),
+            bytes: self.bytes + other.bytes,
             cpu: self.cpu + other.cpu,
             log_syncs: self.log_syncs + other.log_syncs,
         }
