@@ -42,7 +42,7 @@ pub(crate) mod testing;
 
 use std::sync::Arc;
 
-use crate::resource::{Column, Resource, Scope, SelectableField, Subresource, Twin, Verb};
+use crate::resource::{Column, Resource, Scope, SelectableField, Subresource, Twin, Verb, outline};
 use crate::strategy::Strategy;
 
 /// Every built-in row, in the order of discovery.
@@ -163,13 +163,15 @@ fn strategy(group: &str, version: &str, kind: &str) -> Option<Arc<dyn Strategy>>
 }
 
 fn with_strategy(strategy: Arc<dyn Strategy>, row: kinds::Resource) -> Resource {
+    let selectable: Vec<_> = row.selectable.into_iter().map(selectable).collect();
     Resource {
         singular: row.kind.to_lowercase(),
         scope: if row.namespaced { Scope::Namespaced } else { Scope::Cluster },
         verbs: verbs(&row.verbs),
         subresources: row.subresources.into_iter().map(subresource).collect(),
         columns: row.columns.into_iter().map(column).collect(),
-        selectable: row.selectable.into_iter().map(selectable).collect(),
+        outline: outline(&selectable),
+        selectable,
         group: row.group,
         version: row.version,
         kind: row.kind,

@@ -18,6 +18,7 @@ pub mod names;
 pub mod object;
 pub mod openapi;
 pub mod options;
+pub mod outline;
 pub mod patch;
 pub mod protobuf;
 pub mod quantity;

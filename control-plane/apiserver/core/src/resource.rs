@@ -2,11 +2,13 @@
 //!
 //! Rows are owned values, so that rows made at run time (custom resources) are no different from built-in ones.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::object::Object;
+use crate::outline::Outline;
 use crate::status::Details;
 use crate::strategy::Strategy;
 
@@ -114,6 +116,13 @@ pub struct SelectableField {
     pub absent: String,
 }
 
+/// What selectors look at in objects with these selectable fields.
+pub(crate) fn outline(selectable: &[SelectableField]) -> Outline {
+    let always = [["metadata", "name"], ["metadata", "namespace"], ["metadata", "labels"]].map(Vec::from);
+    let fields = selectable.iter().flat_map(|field| &field.paths);
+    Outline::of(always.into_iter().chain(fields.map(|path| path.iter().map(String::as_str).collect())))
+}
+
 impl SelectableField {
     /// The value an object has for this field, in the form selectors compare.
     pub fn value(&self, object: &Object) -> String {
@@ -172,6 +181,8 @@ pub struct Resource {
     pub columns: Vec<Column>,
     /// Fields for field selectors, besides name and namespace.
     pub selectable: Vec<SelectableField>,
+    /// What [`Resource::selectable_values`] and label selectors look at.
+    pub outline: Outline,
     /// Whether objects are kept. Those of other resources are questions: answered, and forgotten.
     pub stored: bool,
     /// Where objects live in the store, below [`STORE_ROOT`], without slashes at its ends: `services/specs`.
@@ -256,14 +267,12 @@ impl Resource {
         }
     }
 
-    /// Name, namespace (if namespaced) and every selectable field of an object, as field selectors see them.
-    pub fn selectable_values(&self, object: &Object) -> Vec<(String, String)> {
-        let mut values = vec![("metadata.name".to_owned(), object.name().unwrap_or_default().to_owned())];
-        if self.is_namespaced() {
-            values.push(("metadata.namespace".to_owned(), object.namespace().unwrap_or_default().to_owned()));
-        }
-        values.extend(self.selectable.iter().map(|field| (field.label.clone(), field.value(object))));
-        values
+    /// Name, namespace (if namespaced) and every selectable field of an object, as field selectors see them; in the order of
+    /// [`Resource::selectable_position`].
+    pub fn selectable_values<'a>(&'a self, object: &'a Object) -> impl Iterator<Item = Cow<'a, str>> {
+        let namespace = self.is_namespaced().then(|| object.namespace().unwrap_or_default());
+        let own = [Some(object.name().unwrap_or_default()), namespace].into_iter().flatten().map(Cow::Borrowed);
+        own.chain(self.selectable.iter().map(|field| Cow::Owned(field.value(object))))
     }
 
     /// Status details that name an object of this resource.

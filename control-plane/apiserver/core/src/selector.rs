@@ -28,10 +28,9 @@ impl Selection {
     pub fn matches(&self, resource: &Resource, object: &Object) -> bool {
         self.labels.matches(|key| object.label(key))
             && (self.fields.is_everything() || {
-                let values = resource.selectable_values(object);
-                self.fields.matches(|label| {
-                    values.iter().find(|(one, _)| one == label).map_or("", |(_, value)| value.as_str())
-                })
+                let values: Vec<_> = resource.selectable_values(object).collect();
+                let value = |label: &str| values.get(resource.selectable_position(label)?).map(AsRef::as_ref);
+                self.fields.matches(|label| value(label).unwrap_or_default())
             })
     }
 }

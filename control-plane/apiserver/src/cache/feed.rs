@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use backoff::Backoff;
 use imbl::OrdSet;
+use proto::mvccpb::KeyValue;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::object::{CachedObject, Entry};
@@ -18,8 +19,6 @@ use crate::store_client::{StoreClient, StoreError, StoreEvent, StoreWatch, Watch
 /// How many revisions of the whole store are replayed at the start. More let watchers resume over a longer restart and
 /// make the start slower.
 const REPLAYED: i64 = 1000;
-/// Keys per page of the first list: a page of large objects must fit into memory several times.
-const PAGE: i64 = 500;
 /// How often progress is asked for while a reader waits.
 const PROGRESS_RETRY: Duration = Duration::from_millis(50);
 /// How often progress is asked for while nobody waits, so that bookmarks keep up with compaction.
@@ -106,25 +105,18 @@ impl Cache {
         self.tells_progress.store(watch.reports_progress, std::sync::atomic::Ordering::Relaxed);
     }
 
-    /// Reads all objects at `revision` (0: now), page by page.
+    /// Reads all objects at `revision` (0: now).
     async fn list(&self, store: &StoreClient, prefix: &str, revision: i64) -> Result<Snapshot, StoreError> {
-        let mut snapshot = Snapshot { revision, objects: OrdSet::new() };
-        let mut start = prefix.to_owned();
-        loop {
-            let page = store.list(prefix, &start, PAGE, snapshot.revision).await?;
-            if snapshot.revision == 0 {
-                snapshot.revision = page.revision;
-            }
-            for kv in &page.kvs {
+        let mut objects = OrdSet::new();
+        let take = |kvs: Vec<KeyValue>| {
+            for kv in kvs {
                 if let Some(object) = self.object(&kv.key, &kv.value, kv.mod_revision) {
-                    snapshot.objects.insert(Entry(Arc::new(object)));
+                    objects.insert(Entry(Arc::new(object)));
                 }
             }
-            match page.kvs.last() {
-                Some(last) if page.more => start = format!("{}\0", String::from_utf8_lossy(&last.key)),
-                _ => return Ok(snapshot),
-            }
-        }
+        };
+        let revision = store.list_all(prefix, revision, take).await?;
+        Ok(Snapshot { revision, objects })
     }
 
     /// Takes in steps until the watch breaks. `followed` says whether there was any.

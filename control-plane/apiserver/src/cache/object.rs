@@ -29,8 +29,8 @@ pub(crate) struct CachedObject {
     version_at: usize,
     /// The labels, by key.
     pub(crate) labels: Box<[(Box<str>, Box<str>)]>,
-    /// Name, namespace and selectable fields.
-    pub(crate) fields: Box<[(String, String)]>,
+    /// Name, namespace and selectable fields, in the order of [`Resource::selectable_position`].
+    pub(crate) fields: Box<[Box<str>]>,
     /// The object in protobuf, without its type.
     message: Kept,
 }
@@ -38,7 +38,7 @@ pub(crate) struct CachedObject {
 impl CachedObject {
     /// Reads a stored value.
     pub(crate) fn read(resource: &Resource, key: &str, value: &[u8], revision: i64) -> Result<Self, Unreadable> {
-        let object = Object::from_stored(value)?;
+        let object = resource.outline.read(value)?;
         let (json, version_at) = splice(value, revision)?;
         Ok(Self {
             key: key.into(),
@@ -46,7 +46,7 @@ impl CachedObject {
             json,
             version_at,
             labels: object.labels().map(|(key, value)| (key.into(), value.into())).collect(),
-            fields: resource.selectable_values(&object).into(),
+            fields: resource.selectable_values(&object).map(Box::from).collect(),
             message: Kept::default(),
         })
     }
@@ -79,8 +79,7 @@ impl CachedObject {
 
     /// The value of a selectable field of a row whose objects are here.
     pub(crate) fn field(&self, row: &Resource, name: &str) -> Option<&str> {
-        let found = self.fields.get(row.selectable_position(name)?)?;
-        Some(&found.1)
+        self.fields.get(row.selectable_position(name)?).map(AsRef::as_ref)
     }
 
     /// The same object in the form a row serves, for rows that store another.

@@ -1,5 +1,7 @@
 //! Reading keys, and changing one object together with what it claims.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use proto::etcdserverpb::kv_client::KvClient;
@@ -9,11 +11,17 @@ use proto::etcdserverpb::{
     CompactionRequest, Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse,
 };
 use proto::mvccpb::KeyValue;
+use tonic::{Code, Status};
 
 use super::{StoreClient, StoreError, prefix_end};
 
 /// Largest answer taken from the store: a page of the largest objects.
 pub(super) const MAX_ANSWER: usize = 512 << 20;
+
+/// Keys of a page, where a range cannot be streamed: a page of large objects must fit into memory several times.
+const PAGE: i64 = 500;
+/// How long the next part of a stream may take.
+const PART: Duration = Duration::from_secs(10);
 
 /// A change of one object's key.
 ///
@@ -114,6 +122,74 @@ impl StoreClient {
             ..RangeRequest::default()
         };
         self.range("list", request).await
+    }
+
+    /// Reads every key of `prefix` at `revision` (0: now) and hands them to `take` in order, part by part. Returns the revision
+    /// they are of. On an error `take` may have had some of them.
+    pub(crate) async fn list_all(
+        &self,
+        prefix: &str,
+        revision: i64,
+        mut take: impl FnMut(Vec<KeyValue>),
+    ) -> Result<i64, StoreError> {
+        match self.stream(prefix, revision, &mut take).await {
+            // Stores before etcd 3.7. They count what is behind each page, which the stream leaves out.
+            Err(StoreError::Refused(status)) if status.code() == Code::Unimplemented => {
+                self.pages(prefix, revision, &mut take).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn stream(
+        &self,
+        prefix: &str,
+        revision: i64,
+        take: &mut impl FnMut(Vec<KeyValue>),
+    ) -> Result<i64, StoreError> {
+        let request = RangeRequest {
+            key: Bytes::copy_from_slice(prefix.as_bytes()),
+            range_end: prefix_end(prefix.as_bytes()).into(),
+            revision,
+            ..RangeRequest::default()
+        };
+        let mut parts = self
+            .call("list", |channel| {
+                let request = request.clone();
+                async move { KvClient::new(channel).max_decoding_message_size(MAX_ANSWER).range_stream(request).await }
+            })
+            .await?
+            .value;
+        let mut header = None;
+        let stalled = || Status::deadline_exceeded("no part of the range in time");
+        while let Some(part) = tokio::time::timeout(PART, parts.message()).await.map_err(|_| stalled())?? {
+            let answer = part.range_response.unwrap_or_default();
+            header = answer.header.or(header);
+            take(answer.kvs);
+        }
+        let header = header.ok_or_else(|| Status::unavailable("the range broke off"))?;
+        Ok(if revision == 0 { header.revision } else { revision })
+    }
+
+    async fn pages(
+        &self,
+        prefix: &str,
+        mut revision: i64,
+        take: &mut impl FnMut(Vec<KeyValue>),
+    ) -> Result<i64, StoreError> {
+        let mut start = prefix.to_owned();
+        loop {
+            let page = self.list(prefix, &start, PAGE, revision).await?;
+            if revision == 0 {
+                revision = page.revision;
+            }
+            let next = page.kvs.last().filter(|_| page.more).map(|last| [last.key.as_ref(), b"\0"].concat());
+            take(page.kvs);
+            match next {
+                Some(next) => start = String::from_utf8_lossy(&next).into_owned(),
+                None => return Ok(revision),
+            }
+        }
     }
 
     async fn range(&self, operation: &'static str, request: RangeRequest) -> Result<Page, StoreError> {

@@ -144,7 +144,12 @@ fn exercise(resource: &Resource, seed: u64) -> bool {
     }
     let old = stored(old);
     assert_eq!(resource.strategy.cells(&old, context().now).len(), resource.columns.len());
-    let _ = resource.selectable_values(&old);
+    let seen = resource.outline.read(&old.to_bytes()).expect("an object is JSON");
+    assert!(
+        resource.selectable_values(&seen).eq(resource.selectable_values(&old)),
+        "an outline holds what selectors look at"
+    );
+    assert!(seen.labels().eq(old.labels()));
     for subresource in [None, Some("status"), Some("finalize"), Some("binding"), Some("scale")] {
         let _ = prepare_update(resource, subresource, &old, second.clone(), &context());
     }
