@@ -13,7 +13,7 @@ use crate::field::{Errors, Path};
 use crate::names;
 
 /// Checks the name of a signer: `example.com/name`.
-fn validate_signer(name: &str, path: &Path, errors: &mut Errors) {
+pub(super) fn validate_signer(name: &str, path: &Path, errors: &mut Errors) {
     const DOMAIN: usize = 253;
     // A namespace and a name with a dot between fit behind the domain.
     const LENGTH: usize = DOMAIN + 1 + DOMAIN + 63 + 1;

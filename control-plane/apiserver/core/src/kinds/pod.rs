@@ -5,6 +5,7 @@ mod cells;
 mod containers;
 mod defaults;
 mod quality;
+mod sysctls;
 mod update;
 mod validation;
 mod volumes;

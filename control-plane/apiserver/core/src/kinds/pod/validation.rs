@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{containers, list, text, volumes};
+use super::{containers, list, sysctls, text, volumes};
 use crate::field::{Errors, Path};
 use crate::names;
 use crate::object::Object;
@@ -64,6 +64,7 @@ pub(in crate::kinds) fn validate_spec(spec: &Value, path: &Path, errors: &mut Er
             errors.required(&path.child("imagePullSecrets").index(index).child("name"), "");
         }
     }
+    sysctls::validate(spec, path, errors);
     validate_host_aliases(spec, path, errors);
     validate_tolerations(spec, path, errors);
     validate_gates(spec, path, errors);

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{list, text};
 use crate::field::{Errors, Path};
+use crate::kinds::certificates::validate_signer;
 use crate::names;
 use crate::quantity::Quantity;
 
@@ -147,7 +148,28 @@ fn validate_projection(source: &Value, path: &Path, errors: &mut Errors) {
                 errors.required(&path.child("path"), "");
             }
         }
+        "podCertificate" => validate_certificate(projected, &path, errors),
         _ => {}
+    }
+}
+
+fn validate_certificate(projected: &Value, path: &Path, errors: &mut Errors) {
+    const KEYS: [&str; 6] = ["ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519", "RSA3072", "RSA4096"];
+    /// An hour and 91 days.
+    const SECONDS: (i64, i64) = (3600, 7_862_400);
+    validate_signer(text(projected, "signerName"), &path.child("signerName"), errors);
+    let key = text(projected, "keyType");
+    if !KEYS.contains(&key) {
+        errors.not_supported(&path.child("keyType"), key, &KEYS);
+    }
+    if let Some(seconds) = projected.get("maxExpirationSeconds").and_then(Value::as_i64) {
+        let path = path.child("maxExpirationSeconds");
+        if seconds < SECONDS.0 {
+            errors.invalid(&path, seconds, &format!("if provided, maxExpirationSeconds must be >= {}", SECONDS.0));
+        }
+        if seconds > SECONDS.1 {
+            errors.invalid(&path, seconds, &format!("if provided, maxExpirationSeconds must be <= {}", SECONDS.1));
+        }
     }
 }
 
