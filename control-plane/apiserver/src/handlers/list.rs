@@ -168,8 +168,12 @@ impl View<'_> {
         Ok(self.cache.snapshot())
     }
 
-    /// The state at exactly `revision`, from the cache's history or from the store's.
+    /// The state at exactly `revision`, from the cache's history or from the store's. What is compacted away in the store is
+    /// gone here, too: how far back a client may look must not depend on how busy its resource is.
     async fn exactly(&self, revision: i64) -> Result<Snapshot, Failure> {
+        if revision < self.app.store.compacted() {
+            return Err(Failure::Compacted);
+        }
         match self.cache.snapshot_at(revision) {
             Some(snapshot) => Ok(snapshot),
             None => self.read_store(revision).await,

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -91,6 +91,8 @@ pub(crate) struct StoreClient {
     /// Index of the member asked first.
     current: AtomicUsize,
     metrics: Arc<Metrics>,
+    /// What is older than this revision is compacted away, as far as this client knows.
+    pub(super) compacted: AtomicI64,
 }
 
 /// An answer, and whether an earlier try of the same call may have taken effect as well.
@@ -126,7 +128,7 @@ impl StoreClient {
         if members.is_empty() {
             return Err(SetupError::Url(String::new()));
         }
-        Ok(Self { members, current: AtomicUsize::new(0), metrics })
+        Ok(Self { members, current: AtomicUsize::new(0), metrics, compacted: AtomicI64::new(0) })
     }
 
     /// Calls a member; on a passing failure the next one, with growing pauses, until [`PATIENCE`] is used up.

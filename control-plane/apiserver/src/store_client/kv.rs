@@ -1,5 +1,6 @@
 //! Reading keys, and changing one object together with what it claims.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -272,6 +273,7 @@ impl StoreClient {
             Ok(answer) => answer.value,
             Err(StoreError::NoSpace(_)) => {
                 self.compact_to(revision).await?;
+                self.compacted.fetch_max(revision, Ordering::Relaxed);
                 return Ok((seen, revision, self.revision().await?));
             }
             Err(error) => return Err(error),
@@ -280,10 +282,17 @@ impl StoreClient {
         if !answer.succeeded {
             let record = found(&answer, 0);
             let named = record.as_ref().and_then(|kv| std::str::from_utf8(&kv.value).ok()?.parse().ok()).unwrap_or(0);
+            self.compacted.fetch_max(named, Ordering::Relaxed);
             return Ok((record.map_or(0, |kv| kv.version), named, now));
         }
         self.compact_to(revision).await?;
+        self.compacted.fetch_max(revision, Ordering::Relaxed);
         Ok((seen + 1, revision, now))
+    }
+
+    /// The revision before which everything is compacted away, as far as this server has taken part in it.
+    pub(crate) fn compacted(&self) -> i64 {
+        self.compacted.load(Ordering::Relaxed)
     }
 
     /// Compacts to `revision`; 0 is nothing yet, and what was compacted before is no error.
