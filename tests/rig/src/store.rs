@@ -1,4 +1,4 @@
-//! The store below the API server: ours, or etcd from the distribution's packages.
+//! The store below the API server: ours of one member or three, or etcd from the distribution's packages.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -15,44 +15,88 @@ const START: Duration = Duration::from_secs(30);
 pub enum StoreKind {
     /// Ours.
     Orlop,
+    /// Ours, of three members.
+    ThreeMembers,
     /// The reference.
     Etcd,
 }
 
-/// A store of one member.
+impl StoreKind {
+    /// The store that `ORLOP_TEST_STORE` names: `orlop` (also if it is not set), `three-members` or `etcd`.
+    pub fn chosen() -> Self {
+        match std::env::var("ORLOP_TEST_STORE").as_deref() {
+            Err(_) | Ok("orlop") => Self::Orlop,
+            Ok("three-members") => Self::ThreeMembers,
+            Ok("etcd") => Self::Etcd,
+            Ok(other) => panic!("ORLOP_TEST_STORE={other}: there are orlop, three-members and etcd"),
+        }
+    }
+
+    fn size(self) -> usize {
+        match self {
+            Self::Orlop | Self::Etcd => 1,
+            Self::ThreeMembers => 3,
+        }
+    }
+}
+
+/// A store of one or more members.
 pub struct StoreProcess {
     kind: StoreKind,
-    folder: PathBuf,
-    credentials: Vec<String>,
+    members: Vec<Member>,
+}
+
+/// One member, and how to start it again.
+struct Member {
+    program: PathBuf,
+    args: Vec<String>,
     client_port: u16,
-    peer_port: u16,
+    log: PathBuf,
     process: Process,
 }
 
 impl StoreProcess {
     /// Starts a store with its data in `folder` and waits until it listens.
     pub fn start(kind: StoreKind, folder: &Path, credentials: &Credentials) -> Self {
-        let files = vec![
-            format!("--cert-file={}", credentials.path("etcd-server.crt")),
-            format!("--key-file={}", credentials.path("etcd-server.key")),
-            format!("--trusted-ca-file={}", credentials.path("etcd-ca.crt")),
-            "--client-cert-auth".to_owned(),
-            format!("--peer-cert-file={}", credentials.path("etcd-peer.crt")),
-            format!("--peer-key-file={}", credentials.path("etcd-peer.key")),
-            format!("--peer-trusted-ca-file={}", credentials.path("etcd-peer-ca.crt")),
-            "--peer-client-cert-auth".to_owned(),
-        ];
-        let (client_port, peer_port) = (free_port(), free_port());
-        let process = spawn(kind, folder, &files, client_port, peer_port);
-        let mut store =
-            Self { kind, folder: folder.to_path_buf(), credentials: files, client_port, peer_port, process };
-        store.wait();
+        let program = match kind {
+            StoreKind::Orlop | StoreKind::ThreeMembers => binary("store"),
+            StoreKind::Etcd => PathBuf::from("etcd"),
+        };
+        let ports: Vec<_> = (0..kind.size()).map(|_| (free_port(), free_port())).collect();
+        let everybody: Vec<_> =
+            ports.iter().enumerate().map(|(index, (_, peer))| format!("{}={}", name(index), url(*peer))).collect();
+        let members = ports.iter().enumerate().map(|(index, (client_port, peer_port))| {
+            let (client, peer) = (url(*client_port), url(*peer_port));
+            let args = vec![
+                format!("--name={}", name(index)),
+                format!("--data-dir={}", folder.join(format!("store-{index}")).display()),
+                format!("--listen-client-urls={client}"),
+                format!("--advertise-client-urls={client}"),
+                format!("--listen-peer-urls={peer}"),
+                format!("--initial-advertise-peer-urls={peer}"),
+                format!("--initial-cluster={}", everybody.join(",")),
+                format!("--cert-file={}", credentials.path("etcd-server.crt")),
+                format!("--key-file={}", credentials.path("etcd-server.key")),
+                format!("--trusted-ca-file={}", credentials.path("etcd-ca.crt")),
+                "--client-cert-auth".to_owned(),
+                format!("--peer-cert-file={}", credentials.path("etcd-peer.crt")),
+                format!("--peer-key-file={}", credentials.path("etcd-peer.key")),
+                format!("--peer-trusted-ca-file={}", credentials.path("etcd-peer-ca.crt")),
+                "--peer-client-cert-auth".to_owned(),
+            ];
+            let log = folder.join(format!("store-{index}.log"));
+            let process = Process::start("the store", &program, &args, &log);
+            Member { program: program.clone(), args, client_port: *client_port, log, process }
+        });
+        let mut store = Self { kind, members: members.collect() };
+        store.members.iter_mut().for_each(Member::wait);
         store
     }
 
-    /// The URL of its client port.
+    /// The URLs of its client ports, as `--etcd-servers` takes them.
     pub fn url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.client_port)
+        let urls: Vec<_> = self.members.iter().map(|member| url(member.client_port)).collect();
+        urls.join(",")
     }
 
     /// Which one it is.
@@ -60,15 +104,36 @@ impl StoreProcess {
         self.kind
     }
 
-    /// The process.
+    /// How many members it has.
+    pub fn size(&self) -> usize {
+        self.members.len()
+    }
+
+    /// The process of the first member.
     pub fn process(&mut self) -> &mut Process {
-        &mut self.process
+        self.member(0)
+    }
+
+    /// The process of one member.
+    pub fn member(&mut self, index: usize) -> &mut Process {
+        &mut self.members[index].process
     }
 
     /// Starts it again on the same data and ports, after it was killed or ended.
     pub fn restart(&mut self) {
+        self.members.iter_mut().for_each(Member::restart);
+    }
+
+    /// The same with one member.
+    pub fn restart_member(&mut self, index: usize) {
+        self.members[index].restart();
+    }
+}
+
+impl Member {
+    fn restart(&mut self) {
         self.process.kill();
-        self.process = spawn(self.kind, &self.folder, &self.credentials, self.client_port, self.peer_port);
+        self.process = Process::start("the store", &self.program, &self.args, &self.log);
         self.wait();
     }
 
@@ -81,21 +146,10 @@ impl StoreProcess {
     }
 }
 
-fn spawn(kind: StoreKind, folder: &Path, files: &[String], client_port: u16, peer_port: u16) -> Process {
-    let program = match kind {
-        StoreKind::Orlop => binary("store"),
-        StoreKind::Etcd => PathBuf::from("etcd"),
-    };
-    let (client, peer) = (format!("https://127.0.0.1:{client_port}"), format!("https://127.0.0.1:{peer_port}"));
-    let mut args = vec![
-        "--name=test".to_owned(),
-        format!("--data-dir={}", folder.join("store").display()),
-        format!("--listen-client-urls={client}"),
-        format!("--advertise-client-urls={client}"),
-        format!("--listen-peer-urls={peer}"),
-        format!("--initial-advertise-peer-urls={peer}"),
-        format!("--initial-cluster=test={peer}"),
-    ];
-    args.extend_from_slice(files);
-    Process::start("the store", &program, args, &folder.join("store.log"))
+fn name(index: usize) -> String {
+    format!("test-{index}")
+}
+
+fn url(port: u16) -> String {
+    format!("https://127.0.0.1:{port}")
 }
