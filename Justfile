@@ -37,6 +37,12 @@ orlopctl *arguments:
 test *options: check image references
     cargo nextest run --release --workspace {{ options }}
 
+# The conformance suite of the API server, each behaviour by itself, on each store in turn: ours of one member and of three, and etcd
+test-api-stores *options: references
+    for store in orlop three-members etcd; do \
+        ORLOP_TEST_STORE=$store cargo nextest run --release --workspace --test conformance -E 'test(::)' {{ options }}; \
+    done
+
 # Simulate the store while everything fails: --seed N, or a campaign of --hours H (--members 3 or 5, --minutes of each seed)
 sim *options:
     cargo run --release --package tests-sim -- {{ options }}

@@ -2,8 +2,10 @@
 //!
 //! Every behaviour runs on our store and on etcd from the distribution's packages; `on_every_store!` makes a test of each.
 
+pub mod conformance;
 pub mod protobuf;
 pub mod samples;
+pub mod stage;
 
 use serde_json::{Value, json};
 

@@ -1,9 +1,11 @@
 //! A valid object of every kind, and what its table shows.
 
+mod core;
 mod system;
 
 use serde_json::{Value, json};
 
+pub use self::core::STUB_REQUEST;
 pub use system::{AUTHORITY, SIGNING_REQUEST};
 
 fn template() -> Value {
@@ -68,7 +70,8 @@ pub fn samples() -> Vec<Sample> {
 
 /// The sample of a kind.
 pub fn of(kind: &str) -> Sample {
-    samples().into_iter().find(|sample| sample.kind == kind).unwrap_or_else(|| panic!("no sample of {kind}"))
+    let mut all = self::core::samples().into_iter().chain(samples());
+    all.find(|sample| sample.kind == kind).unwrap_or_else(|| panic!("no sample of {kind}"))
 }
 
 fn workloads() -> Vec<Sample> {

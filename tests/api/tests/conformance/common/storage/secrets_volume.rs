@@ -1,0 +1,10 @@
+//! Secrets that are not to change.
+
+use tests_api::behaviours;
+use tests_api::stage::{Stage, stay_as_they_are};
+
+behaviours!(immutable_secrets_stay_as_they_are);
+
+async fn immutable_secrets_stay_as_they_are(stage: Stage) {
+    stay_as_they_are(&stage, "Secret").await;
+}

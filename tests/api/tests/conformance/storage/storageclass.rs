@@ -1,0 +1,10 @@
+//! Classes of storage as objects.
+
+use tests_api::behaviours;
+use tests_api::stage::{Endpoints, Stage};
+
+behaviours!(classes);
+
+async fn classes(stage: Stage) {
+    Endpoints::of(&stage, "StorageClass").await.work().await;
+}
