@@ -130,3 +130,30 @@ pub fn overlay(whole: &mut Value, part: &Value) {
         (whole, part) => *whole = part.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_held_wherever_its_elements_stand() {
+        let whole = json!({ "a": 1, "list": [{ "name": "x", "b": 2 }, { "name": "y" }] });
+        for (part, held) in [
+            (json!({}), true),
+            (json!({ "a": 1 }), true),
+            (json!({ "a": 2 }), false),
+            (json!({ "c": null }), false),
+            (json!({ "list": [{ "name": "y" }, { "b": 2 }] }), true),
+            (json!({ "list": [{ "name": "y", "b": 2 }] }), false),
+        ] {
+            assert_eq!(holds(&whole, &part), held, "{part}");
+        }
+    }
+
+    #[test]
+    fn what_is_laid_over_leaves_the_rest() {
+        let mut whole = json!({ "a": { "b": 1, "c": [1] }, "d": 1 });
+        overlay(&mut whole, &json!({ "a": { "c": [2, 3] }, "e": { "f": 1 } }));
+        assert_eq!(whole, json!({ "a": { "b": 1, "c": [2, 3] }, "d": 1, "e": { "f": 1 } }));
+    }
+}

@@ -113,3 +113,37 @@ impl<'a> List<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "# note\n\na/b.go a=1 green=1 part=1\n  a | one | green | a::b::one\n  h | two | part | a::b::two\nc.go a=1 green=0 part=0\n  a | three | waits | rain\n";
+
+    #[test]
+    fn counts_are_what_the_entries_amount_to() {
+        let list = List::parse(TEXT).unwrap();
+        assert_eq!(list.counts, list.counted());
+        assert_eq!(list.tests().collect::<Vec<_>>(), ["a::b::one", "a::b::two"]);
+        for (from, to) in [("green=1", "green=2"), ("  h | two | part | a::b::two\n", ""), ("a | three", "b | three")] {
+            let text = TEXT.replace(from, to);
+            let list = List::parse(&text).unwrap();
+            assert_ne!(list.counts, list.counted(), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_says_nothing_is_refused() {
+        for wrong in [
+            "  a | before any file | green | a::b",
+            "a.go a=1 green=0",
+            "a.go a=1 green=0 part=0 more",
+            "a.go a=1 green=0 part=0\n  x | class | green | a::b",
+            "a.go a=1 green=0 part=0\n  a | state | blue | a::b",
+            "a.go a=1 green=0 part=0\n  a | too few | green",
+            "a.go a=1 green=0 part=0\na.go a=1 green=0 part=0",
+        ] {
+            assert!(List::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

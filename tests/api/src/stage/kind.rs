@@ -17,7 +17,7 @@ const MARK: &str = "tests.example.com/stage";
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /// What the server says when it refuses.
-pub type Problem = Status;
+pub type Problem = Box<Status>;
 
 /// Objects of one kind: in the stage's namespace, if they have one, and marked as the stage's.
 #[derive(Clone)]
@@ -273,7 +273,7 @@ pub(super) fn untyped(object: &DynamicObject) -> Value {
 fn answer(answered: Result<DynamicObject, Error>) -> Result<Value, Problem> {
     match answered {
         Ok(object) => Ok(untyped(&object)),
-        Err(Error::Api(problem)) => Err(*problem),
+        Err(Error::Api(problem)) => Err(problem),
         Err(error) => panic!("no answer: {error}"),
     }
 }

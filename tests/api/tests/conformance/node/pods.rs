@@ -54,12 +54,16 @@ async fn the_generation_begins_at_one_and_grows_with_each_change(stage: Stage) {
     // Whoever runs the pod says how far it has come.
     let updated = pods.update_part("status", "web", |pod| pod["status"]["observedGeneration"] = json!(4)).await;
     assert_eq!((generation(&updated), &updated["status"]["observedGeneration"]), (4, &json!(4)));
+    let container =
+        json!({ "spec": { "ephemeralContainers": [{ "name": "debug", "image": "example.test/debug:1" }] } });
+    let debugged = pods.patch_part("ephemeralcontainers", "web", &Patch::Strategic(container)).await;
+    assert_eq!(generation(&debugged), 5);
     let binding = json!({
         "apiVersion": "v1", "kind": "Binding", "metadata": { "name": "web" }, "target": { "kind": "Node", "name": "somewhere" },
     });
     let bound = stage.raw().post(&format!("{}/web/binding", stage.core("pods")), &binding).await;
     assert_eq!(bound.code, 201, "{}", bound.text());
-    assert_eq!(generation(&pods.get("web").await), 5);
+    assert_eq!(generation(&pods.get("web").await), 6);
 }
 
 async fn the_generation_counts_many_changes(stage: Stage) {
