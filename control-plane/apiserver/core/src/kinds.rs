@@ -202,6 +202,7 @@ fn subresource(one: kinds::Subresource) -> Subresource {
         version: one.version,
         kind: one.kind,
         schema: one.definition,
+        connects: one.connects,
     }
 }
 
