@@ -7,7 +7,7 @@ use tests_api::stage::{Endpoints, Stage};
 behaviours!(deployments_have_a_life, the_scale_works, the_status_is_written_apart);
 
 fn status() -> Value {
-    json!({ "status": { "readyReplicas": 0, "conditions": [
+    json!({ "status": { "replicas": 2, "readyReplicas": 1, "conditions": [
         { "type": "StatusUpdate", "status": "True", "reason": "Testing", "message": "one" },
     ] } })
 }
