@@ -86,7 +86,8 @@ async fn an_address_becomes_an_external_name(stage: Stage) {
     match services.try_create(&other).await {
         Ok(other) => assert_eq!(other["spec"]["clusterIP"], address),
         Err(problem) => {
-            assert!(problem.message.contains("already allocated") && !held(&services, address).await.is_empty())
+            assert!(problem.message.contains("already allocated"), "{problem:?}");
+            assert!(!held(&services, address).await.is_empty());
         }
     }
 }
