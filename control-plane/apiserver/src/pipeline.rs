@@ -162,9 +162,10 @@ async fn authenticated(
             };
             let verb = verb.ok_or_else(Status::method_not_allowed)?;
             // What answers on a connection is not ours to encode.
-            let form = match row.connects(&target.subresource) {
-                true => Negotiated::PLAIN,
-                false => negotiate::answer(&parts.headers, &query, Allowed::Objects)?,
+            let form = if row.connects(&target.subresource) {
+                Negotiated::PLAIN
+            } else {
+                negotiate::answer(&parts.headers, &query, Allowed::Objects)?
             };
             let call = Call::new(Arc::clone(row), target.clone(), user, parts, query, form, body);
             let outcome = handlers::serve(app, &call, verb).await;

@@ -19,7 +19,8 @@ fn manifest() -> (String, usize) {
 }
 
 fn stream(objects: &[Value]) -> String {
-    objects.iter().map(|object| format!("---\n{object}\n")).collect()
+    let documents: Vec<String> = objects.iter().map(Value::to_string).collect();
+    format!("---\n{}\n", documents.join("\n---\n"))
 }
 
 fn objects() -> Vec<Value> {

@@ -7,7 +7,9 @@ fn object(value: Value) -> Object {
 }
 
 fn pod(spec: Value) -> Object {
-    object(json!({ "metadata": { "name": "p" }, "spec": spec }))
+    let mut pod = object(json!({ "metadata": { "name": "p" } }));
+    pod.set(&["spec"], spec);
+    pod
 }
 
 fn query(text: &str) -> Vec<(String, String)> {

@@ -259,7 +259,9 @@ fn containers_for_debugging_join_and_stay() {
 }
 
 fn sized(resources: Value) -> Value {
-    json!({ "spec": { "containers": [{ "name": "c", "image": "nginx", "resources": resources }] } })
+    let mut pod = simple();
+    pod["spec"]["containers"][0]["resources"] = resources;
+    pod
 }
 
 #[test]
