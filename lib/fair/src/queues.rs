@@ -282,6 +282,21 @@ impl Queues {
         self.requests.get(&ticket).and_then(|request| request.state.queue())
     }
 
+    /// What a request costs, as its level has room for it.
+    pub fn width(&self, ticket: Ticket) -> Option<Width> {
+        self.requests.get(&ticket).map(|request| request.width)
+    }
+
+    /// How many wait in a queue.
+    pub fn length(&self, queue: usize) -> usize {
+        self.lines.get(queue).map_or(0, |queue| queue.waiting.len())
+    }
+
+    /// The rules.
+    pub fn discipline(&self) -> Discipline {
+        self.discipline
+    }
+
     /// The seats there are.
     pub fn limit(&self) -> u64 {
         self.limit

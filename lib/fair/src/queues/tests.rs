@@ -270,7 +270,7 @@ proptest! {
                 waiting.retain(|one| *one != ticket);
                 executing.push(ticket);
             }
-            let gone: Vec<Ticket> = executing.drain(..).collect();
+            let gone = std::mem::take(&mut executing);
             prop_assert!(!gone.is_empty() || !lingering.is_empty(), "{} wait for ever", waiting.len());
             for ticket in gone {
                 if let Departure::Served(Some(_)) = queues.leave(at(now), ticket) {
