@@ -108,7 +108,7 @@ impl Flow {
         Arc::clone(&self.force.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts a configuration in force.
+    /// Puts a configuration in force. One task calls this and [`adjust`](Self::adjust).
     fn replace(&self, configuration: Configuration) {
         let next = Force::new(configuration, Some(&self.in_force()), self.seats, self.epoch);
         *self.force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
@@ -140,3 +140,6 @@ fn digest<'a>(user: &'a User, info: &'a RequestInfo) -> Digest<'a> {
     };
     Digest { user, verb: info.verb.as_str(), target }
 }
+
+#[cfg(test)]
+mod tests;

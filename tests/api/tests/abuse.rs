@@ -105,12 +105,11 @@ async fn rapid_resets_end_the_connection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_head_without_end_ends_the_connection() {
     let (written, hung_up) = withstands(60, async |cluster: &Cluster| {
-        // A literal header field each, never indexed.
-        let mut field = vec![0x10, 0x03, b'x', b'-', b'a', 0x7f, 0x81, 0x7e];
-        field.extend(std::iter::repeat_n(b'a', 0x7f + 0x3f01));
+        // Small fields, whole and never indexed: nothing is wrong with them but that there is always one more.
+        let fields = [0x10, 0x01, b'a', 0x01, b'b'].repeat(3200);
         let mut first = preface();
         first.extend(frame(HEADERS, END_STREAM, 1, &REQUEST));
-        let rest = (0..4096).map(move |_| frame(CONTINUATION, 0, 1, &field[..16_000.min(field.len())]));
+        let rest = (0..4096).map(move |_| frame(CONTINUATION, 0, 1, &fields));
         pour(&cluster.client(None), std::iter::once(first).chain(rest)).await
     })
     .await;
@@ -127,17 +126,18 @@ async fn headers_that_unpack_to_much_are_refused() {
         block.extend([0x40, 0x01, b'b', 0x7f, 0xa1, 0x1e]);
         block.extend(std::iter::repeat_n(b'v', 4000));
         block.extend(std::iter::repeat_n(0xbe, 12_000));
-        for round in 0..20 {
+        for round in 0..3 {
             let mut bytes = preface();
             for stream in 0..20 {
-                bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, 2 * stream + 1, &block[..block.len().min(16_000)]));
+                bytes.extend(frame(
+                    HEADERS,
+                    END_HEADERS | END_STREAM,
+                    2 * stream + 1,
+                    &block[..block.len().min(16_000)],
+                ));
             }
-            let (_, _) = tokio::time::timeout(Duration::from_secs(8), pour(&client, std::iter::once(bytes)))
-                .await
-                .unwrap_or_else(|_| panic!("round {round} hangs"));
-            if round > 1 {
-                break;
-            }
+            let refused = tokio::time::timeout(Duration::from_secs(8), pour(&client, std::iter::once(bytes))).await;
+            assert!(refused.is_ok(), "round {round} hangs");
         }
         // The old protocol, as plainly as can be.
         let mut stream = client.stream(true).await.unwrap();
@@ -209,7 +209,8 @@ async fn thousands_of_idle_watchers_cost_little() {
         let page = admin.get("/metrics").await.text();
         assert!(page.contains("apiserver_registered_watchers 3000\n"), "not all are there");
         // They hold no places: that is over once they have begun.
-        let held = "apiserver_flowcontrol_current_executing_requests{flow_schema=\"exempt\",priority_level=\"exempt\"} 1\n";
+        let held =
+            "apiserver_flowcontrol_current_executing_requests{flow_schema=\"exempt\",priority_level=\"exempt\"} 1\n";
         assert!(page.contains(held), "{page}");
     })
     .await;

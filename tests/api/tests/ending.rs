@@ -141,7 +141,7 @@ async fn watches_end_one_after_the_other() {
         ends.push(task.await.unwrap());
     }
     ends.sort();
-    assert!(ends[19] - ends[0] > Duration::from_millis(500), "{ends:?}");
+    assert!(ends[19] > ends[0] + Duration::from_millis(500), "{ends:?}");
     assert!(ends[19] < Duration::from_secs(6), "{ends:?}");
 }
 

@@ -46,30 +46,26 @@ pub(crate) async fn follow(app: Arc<App>, flow: Arc<Flow>) {
     schemas.cache.ready().await;
     tokio::join!(
         put_in_force(&flow, &levels, &schemas),
-        lend(&flow),
         tell(&app, &levels, &schemas),
         look_after(&app, &levels, &schemas),
     );
 }
 
+/// The one task that replaces what is in force, so that nothing old comes back.
 async fn put_in_force(flow: &Flow, levels: &Kind, schemas: &Kind) {
+    let mut ticks = tokio::time::interval(LEND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let (all_levels, level_cursor) = levels.objects();
         let (all_schemas, schema_cursor) = schemas.objects();
         flow.replace(Configuration::of(&all_levels, &all_schemas));
-        tokio::select! {
-            () = levels.changed(level_cursor) => {}
-            () = schemas.changed(schema_cursor) => {}
+        loop {
+            tokio::select! {
+                () = levels.changed(level_cursor) => break,
+                () = schemas.changed(schema_cursor) => break,
+                _ = ticks.tick() => flow.adjust(),
+            }
         }
-    }
-}
-
-async fn lend(flow: &Flow) {
-    let mut ticks = tokio::time::interval(LEND);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        flow.adjust();
     }
 }
 
