@@ -1,8 +1,8 @@
 //! The connections that are open: whose they are, which are idle, and telling one to end.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -12,9 +12,11 @@ use crate::authentication::Peer;
 
 /// An open connection.
 pub(crate) struct Connection {
-    /// Who is at its other end.
-    pub(crate) peer: Peer,
+    /// Who is at its other end; nobody knows before the handshake.
+    peer: OnceLock<Peer>,
     closing: Notify,
+    /// Whether it was told to end.
+    told: AtomicBool,
     usage: Mutex<Use>,
 }
 
@@ -30,8 +32,23 @@ struct Use {
 pub(crate) struct Busy(Arc<Connection>);
 
 impl Connection {
-    fn new(peer: Peer) -> Self {
-        Self { peer, closing: Notify::new(), usage: Mutex::new(Use { requests: 0, since: Instant::now() }) }
+    fn new() -> Self {
+        Self {
+            peer: OnceLock::new(),
+            closing: Notify::new(),
+            told: AtomicBool::new(false),
+            usage: Mutex::new(Use { requests: 0, since: Instant::now() }),
+        }
+    }
+
+    /// The handshake told who this is. The first to say so is right.
+    pub(crate) fn introduce(&self, peer: Peer) {
+        let _ = self.peer.set(peer);
+    }
+
+    /// Who is at its other end.
+    pub(crate) fn peer(&self) -> &Peer {
+        self.peer.get().unwrap_or(&Peer::Unknown)
     }
 
     /// A request begins.
@@ -42,6 +59,7 @@ impl Connection {
 
     /// Lets the requests of the connection finish, and then ends it. The client is told to open another one for new requests.
     pub(crate) fn close(&self) {
+        self.told.store(true, Ordering::Relaxed);
         self.closing.notify_one();
     }
 
@@ -95,19 +113,23 @@ pub(crate) struct Entered {
 
 impl Connections {
     /// A connection was opened.
-    pub(crate) fn enter(self: &Arc<Self>, peer: Peer) -> Entered {
+    pub(crate) fn enter(self: &Arc<Self>) -> Entered {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let connection = Arc::new(Connection::new(peer));
+        let connection = Arc::new(Connection::new());
         self.open().insert(number, Arc::clone(&connection));
         Entered { all: Arc::clone(self), number, connection }
     }
 
-    /// Ends the connection that has been idle for longest: those who keep connections for nothing must not keep others out.
+    /// Ends a connection without a request: those who keep connections for nothing must not keep others out. Strangers, and those
+    /// who have not said who they are, come first, and among equals the one that has been idle for longest.
     pub(crate) fn shed(&self) {
         let open = self.open();
         let idle = open.values().map(|connection| (*connection.used(), connection));
-        let longest = idle.filter(|(usage, _)| usage.requests == 0).min_by_key(|(usage, _)| usage.since);
-        if let Some((_, connection)) = longest {
+        let rank = |connection: &Connection| matches!(connection.peer(), Peer::Known { .. });
+        let first = idle
+            .filter(|(usage, connection)| usage.requests == 0 && !connection.told.load(Ordering::Relaxed))
+            .min_by_key(|(usage, connection)| (rank(connection), usage.since));
+        if let Some((_, connection)) = first {
             connection.close();
         }
     }
@@ -130,7 +152,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_with_a_request_is_not_idle() {
         let all = Arc::new(Connections::default());
-        let entered = all.enter(Peer::Unknown);
+        let entered = all.enter();
         let began = Instant::now();
         let busy = entered.connection.busy();
         let connection = Arc::clone(&entered.connection);
@@ -145,18 +167,29 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_longest_idle_is_shed_and_a_busy_one_never() {
         let all = Arc::new(Connections::default());
-        let busy = all.enter(Peer::Unknown);
+        let busy = all.enter();
         let _request = busy.connection.busy();
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let (first, second) = (all.enter(Peer::Unknown), all.enter(Peer::Unknown));
+        let (first, second) = (all.enter(), all.enter());
         tokio::time::sleep(Duration::from_secs(1)).await;
         drop(first.connection.busy());
+        let friend = all.enter();
+        let until = std::time::SystemTime::now();
+        friend.connection.introduce(Peer::Known { user: apiserver_core::authorize::User::default(), until });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let stranger = all.enter();
         all.shed();
         second.connection.closing().await;
         drop(second);
         all.shed();
         first.connection.closing().await;
         drop(first);
+        all.shed();
+        stranger.connection.closing().await;
+        drop(stranger);
+        all.shed();
+        friend.connection.closing().await;
+        drop(friend);
         all.shed();
         let closed = tokio::time::timeout(Duration::from_secs(9), busy.connection.closing()).await;
         assert!(closed.is_err(), "a connection in use was closed");

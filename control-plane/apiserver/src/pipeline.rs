@@ -63,7 +63,7 @@ pub(crate) async fn serve(app: Arc<App>, connection: Arc<Connection>, request: h
         respond::text(StatusCode::URI_TOO_LONG, "the request URI is too long\n")
     } else {
         let request = Incomplete { received, info: &info, parts, query, body };
-        let guarded = AssertUnwindSafe(limited(&app, &connection.peer, request, &mut classified)).catch_unwind().await;
+        let guarded = AssertUnwindSafe(limited(&app, connection.peer(), request, &mut classified)).catch_unwind().await;
         match guarded {
             Ok(Ok(answer)) => answer,
             Ok(Err(status)) => respond::failure(&status, form),

@@ -191,7 +191,12 @@ pub(crate) async fn drained(app: &App) {
 
 async fn serve_connection(app: Arc<App>, stream: TcpStream, credentials: Credentials, open: &Arc<Connections>) {
     let _ = stream.set_nodelay(true);
-    let stream = match tokio::time::timeout(HANDSHAKE, credentials.acceptor.accept(stream)).await {
+    let entered = open.enter();
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(HANDSHAKE, credentials.acceptor.accept(stream)) => shaken,
+        () = entered.connection.closing() => return,
+    };
+    let stream = match shaken {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(%error, "a TLS handshake failed");
@@ -200,7 +205,8 @@ async fn serve_connection(app: Arc<App>, stream: TcpStream, credentials: Credent
         Err(_) => return,
     };
     let (_, session) = stream.get_ref();
-    let entered = open.enter(Peer::judge(&credentials.clients, session.peer_certificates(), SystemTime::now()));
+    let peer = Peer::judge(&credentials.clients, session.peer_certificates(), SystemTime::now());
+    entered.connection.introduce(peer);
     let connection = Arc::clone(&entered.connection);
     let mut phase = app.phase.subscribe();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
