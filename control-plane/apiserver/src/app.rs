@@ -4,25 +4,29 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use apiserver_core::{Registry, Resource};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
 use crate::documents::Documents;
+use crate::flow::Flow;
+use crate::inflight::InFlight;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::service_addresses::ServiceAddresses;
 use crate::store_client::{LeasePool, StoreClient};
 
 /// Where the server is between its start and its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     /// Serving.
     Serving,
     /// Told to stop: `/readyz` fails so that balancers look elsewhere, everything else goes on.
     Leaving,
-    /// Watches end and connections close after their requests.
+    /// Watches end, and requests finish. What is new is asked to go elsewhere, if the server is told to say so.
     Draining,
+    /// Nobody is let in any more, and connections close after their requests.
+    Closing,
 }
 
 /// The server's parts.
@@ -51,10 +55,10 @@ pub(crate) struct App {
     pub(crate) bootstrapped: watch::Sender<bool>,
     /// Which checks failed when a health endpoint was last asked.
     pub(crate) unwell: Mutex<BTreeMap<&'static str, Vec<&'static str>>>,
-    /// Places for reading requests.
-    pub(crate) reads: Semaphore,
-    /// Places for changing requests.
-    pub(crate) writes: Semaphore,
+    /// Who is served when many ask; none if only the plain limit holds.
+    pub(crate) flow: Option<Arc<Flow>>,
+    /// The plain limit.
+    pub(crate) inflight: InFlight,
 }
 
 impl App {
@@ -72,8 +76,8 @@ impl App {
             switched: TaskTracker::new(),
             bootstrapped: watch::Sender::new(false),
             unwell: Mutex::default(),
-            reads: Semaphore::new(options.max_reads),
-            writes: Semaphore::new(options.max_writes),
+            flow: options.fairness.then(|| Arc::new(Flow::new((options.max_reads + options.max_writes) as u64))),
+            inflight: InFlight::new(options.max_reads, options.max_writes),
             options,
             registry,
             store,

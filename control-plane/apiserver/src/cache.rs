@@ -165,6 +165,12 @@ impl Cache {
         self.read().count()
     }
 
+    /// Number of objects, and the bytes of all of them.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        let state = self.read();
+        (state.count() as u64, state.size())
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, State> {
         // Nothing inside the lock can panic half way: a poisoned state is still whole.
         self.state.read().unwrap_or_else(PoisonError::into_inner)

@@ -14,6 +14,7 @@ use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
+use crate::admission::Held;
 use crate::http::body;
 use crate::http::negotiate::{self, BodyFormat, Negotiated};
 use crate::request_info::ResourceRequest;
@@ -34,6 +35,7 @@ pub(crate) struct Call {
     pub(crate) form: Negotiated,
     body: Mutex<Option<Incoming>>,
     upgrade: Mutex<Option<OnUpgrade>>,
+    held: Mutex<Option<Held>>,
     warnings: Mutex<Vec<String>>,
 }
 
@@ -58,6 +60,7 @@ impl Call {
             query,
             form,
             body: Mutex::new(Some(body)),
+            held: Mutex::new(None),
             warnings: Mutex::new(warnings),
         }
     }
@@ -90,6 +93,17 @@ impl Call {
     /// The connection, to speak another protocol on it once it is answered. It is there once, and on HTTP/1.1 only.
     pub(crate) fn upgrade(&self) -> Option<OnUpgrade> {
         self.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The same call, with what lets it be served.
+    pub(crate) fn holding(mut self, held: Option<Held>) -> Self {
+        self.held = Mutex::new(held);
+        self
+    }
+
+    /// What lets the call be served, for who serves it longer than the call lives. It is there once.
+    pub(crate) fn held(&self) -> Option<Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Reads an object of the given definition from the body: as text the core can decode, and which text that is.

@@ -5,16 +5,21 @@
 //!
 //! The server knows nothing of consensus or disks: the store is whatever speaks etcd's v3 protocol.
 
+mod admission;
 mod app;
 mod authentication;
 mod bootstrap;
 mod cache;
 mod call;
 mod compaction;
+mod connection;
 mod documents;
+mod duration;
+mod flow;
 mod handlers;
 mod health;
 mod http;
+mod inflight;
 mod metrics;
 mod options;
 mod pipeline;
@@ -105,6 +110,9 @@ async fn live(options: Options) -> Result<(), RunError> {
     }
     background.spawn(service_addresses::follow(Arc::clone(&app)));
     background.spawn(service_addresses::repair::run(Arc::clone(&app)));
+    if let Some(flow) = &app.flow {
+        background.spawn(flow::follow(Arc::clone(&app), Arc::clone(flow)));
+    }
     background.spawn(bootstrap::run(Arc::clone(&app), port));
     if !app.options.store.compaction_interval.is_zero() {
         background.spawn(compaction::run(store, app.options.store.compaction_interval));
@@ -131,6 +139,10 @@ async fn live(options: Options) -> Result<(), RunError> {
         tracing::info!("the store is away; the address of this server stays until its record expires");
     }
     app.phase.send_replace(Phase::Draining);
+    if app.options.send_retry_after {
+        server::drained(&app).await;
+    }
+    app.phase.send_replace(Phase::Closing);
     if serving.await.is_err() {
         tracing::error!("the task of the server panicked");
     }

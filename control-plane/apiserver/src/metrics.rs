@@ -54,23 +54,26 @@ impl RequestLabels {
 
 /// A distribution over fixed buckets.
 #[derive(Debug, Clone)]
-struct Histogram {
+pub(crate) struct Histogram {
     bounds: &'static [f64],
     counts: Vec<u64>,
     sum: f64,
 }
 
 impl Histogram {
-    fn new(bounds: &'static [f64]) -> Self {
+    /// Nothing observed yet; `bounds` are the upper ones, in order.
+    pub(crate) fn new(bounds: &'static [f64]) -> Self {
         Self { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0 }
     }
 
-    fn observe(&mut self, seconds: f64) {
-        self.counts[self.bounds.partition_point(|bound| *bound < seconds)] += 1;
-        self.sum += seconds;
+    /// One more value.
+    pub(crate) fn observe(&mut self, value: f64) {
+        self.counts[self.bounds.partition_point(|bound| *bound < value)] += 1;
+        self.sum += value;
     }
 
-    fn write(&self, name: &str, labels: &str, out: &mut String) {
+    /// Writes the samples of a series.
+    pub(crate) fn write(&self, name: &str, labels: &str, out: &mut String) {
         let comma = if labels.is_empty() { "" } else { "," };
         let mut total = 0;
         for (index, count) in self.counts.iter().enumerate() {
@@ -263,11 +266,13 @@ impl Metrics {
     }
 }
 
-fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+/// Begins a metric.
+pub(crate) fn head(out: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
-fn escape(text: &str) -> String {
+/// A value of a label.
+pub(crate) fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use apiserver_core::kinds::service::Cidr;
 use clap::Parser;
 
+use crate::duration;
+
 /// The flags as written.
 #[derive(Debug, Parser)]
 #[command(name = "kube-apiserver", version, about = "The Kubernetes API server of Orlop.")]
@@ -27,7 +29,7 @@ pub(crate) struct Flags {
     #[arg(long, default_value = "/registry")]
     etcd_prefix: String,
     /// How often old revisions are compacted away; 0s turns it off.
-    #[arg(long, default_value = "5m", value_parser = duration)]
+    #[arg(long, default_value = "5m", value_parser = duration::parse)]
     etcd_compaction_interval: Duration,
     /// Authority of client certificates.
     #[arg(long)]
@@ -57,10 +59,10 @@ pub(crate) struct Flags {
     #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
     anonymous_auth: bool,
     /// How long an event is kept.
-    #[arg(long, default_value = "1h", value_parser = duration)]
+    #[arg(long, default_value = "1h", value_parser = duration::parse)]
     event_ttl: Duration,
     /// Deadline of a request that is not long running.
-    #[arg(long, default_value = "1m", value_parser = duration)]
+    #[arg(long, default_value = "1m", value_parser = duration::parse)]
     request_timeout: Duration,
     /// Shortest life of a watch that names no timeout, in seconds; the real one is up to twice as long.
     #[arg(long, default_value_t = 1800)]
@@ -71,8 +73,21 @@ pub(crate) struct Flags {
     /// Changing requests served at once.
     #[arg(long, default_value_t = 200)]
     max_mutating_requests_inflight: usize,
+    /// Lets levels and flows of requests share the server as `FlowSchema`s and `PriorityLevelConfiguration`s say, over the sum of
+    /// both limits above. Without it they are the limits.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    enable_priority_and_fairness: bool,
+    /// How likely an HTTP/2 request is to have its client connect anew, so that clients spread over servers; 0.02 at most.
+    #[arg(long, default_value_t = 0.0)]
+    goaway_chance: f64,
+    /// Keeps listening while requests finish at the end, and answers new ones that they are to be sent elsewhere.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    shutdown_send_retry_after: bool,
+    /// How long watches take to end at the end: so many of them at once would come back to the others at once.
+    #[arg(long, default_value = "0s", value_parser = duration::parse)]
+    shutdown_watch_termination_grace_period: Duration,
     /// How long the server keeps serving after it was told to stop, so that balancers see it go.
-    #[arg(long, default_value = "0s", value_parser = duration)]
+    #[arg(long, default_value = "0s", value_parser = duration::parse)]
     shutdown_delay_duration: Duration,
     /// Key that verifies tokens of service accounts; read by token authentication.
     #[arg(long)]
@@ -137,6 +152,14 @@ pub(crate) struct Options {
     pub(crate) max_reads: usize,
     /// Changing requests at once.
     pub(crate) max_writes: usize,
+    /// Whether levels and flows share the server.
+    pub(crate) fairness: bool,
+    /// How likely a request ends its connection.
+    pub(crate) goaway_chance: f64,
+    /// Whether to answer what comes while requests finish.
+    pub(crate) send_retry_after: bool,
+    /// How long watches take to end.
+    pub(crate) watch_grace: Duration,
     /// Serving time after the order to stop.
     pub(crate) shutdown_delay: Duration,
     /// Where to write the address listened on.
@@ -184,8 +207,16 @@ impl Flags {
             errors.push(format!("--service-node-port-range: {why}"));
             (0, 0)
         });
-        if self.max_requests_inflight == 0 || self.max_mutating_requests_inflight == 0 {
-            errors.push("--max-requests-inflight and --max-mutating-requests-inflight: must be above zero".to_owned());
+        if self.enable_priority_and_fairness
+            && self.max_requests_inflight == 0
+            && self.max_mutating_requests_inflight == 0
+        {
+            errors.push(
+                "--max-requests-inflight and --max-mutating-requests-inflight: the sum must be above zero".to_owned(),
+            );
+        }
+        if !(0.0..=0.02).contains(&self.goaway_chance) {
+            errors.push("--goaway-chance can not be less than 0 or greater than 0.02".to_owned());
         }
         if self.request_timeout.is_zero() {
             errors.push("--request-timeout: must be above zero".to_owned());
@@ -214,6 +245,10 @@ impl Flags {
             min_watch: Duration::from_secs(self.min_request_timeout),
             max_reads: self.max_requests_inflight,
             max_writes: self.max_mutating_requests_inflight,
+            fairness: self.enable_priority_and_fairness,
+            goaway_chance: self.goaway_chance,
+            send_retry_after: self.shutdown_send_retry_after,
+            watch_grace: self.shutdown_watch_termination_grace_period,
             shutdown_delay: self.shutdown_delay_duration,
             listen_address_file: self.listen_address_file,
         })
@@ -259,32 +294,6 @@ fn port_range(text: &str) -> Result<(u16, u16), String> {
     if first == 0 || last < first { Err(format!("{text:?} is empty")) } else { Ok((first, last)) }
 }
 
-/// Reads a duration as Go prints it: numbers with units `h`, `m`, `s`, `ms`, joined.
-fn duration(text: &str) -> Result<Duration, String> {
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(|| format!("{text:?} lacks a unit"))?;
-        let number: u64 = rest[..digits].parse().map_err(|_| format!("{text:?} is not a duration"))?;
-        let tail = &rest[digits..];
-        let end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
-        let unit_ms = match &tail[..end] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            unit => return Err(format!("{unit:?} is not a unit of time")),
-        };
-        let part = number.checked_mul(unit_ms).ok_or_else(|| format!("{text:?} is too long"))?;
-        total = total.checked_add(Duration::from_millis(part)).ok_or_else(|| format!("{text:?} is too long"))?;
-        rest = &tail[end..];
-    }
-    if text.is_empty() { Err("empty".to_owned()) } else { Ok(total) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,9 +328,19 @@ mod tests {
             "--service-node-port-range=9-3",
             "--etcd-certfile=only",
             "--etcd-prefix=none",
+            "--goaway-chance=0.03",
+            "--max-requests-inflight=0",
+            "--max-mutating-requests-inflight=0",
         ])
         .unwrap_err();
-        for flag in ["service-cluster-ip-range", "service-node-port-range", "etcd-certfile", "etcd-prefix"] {
+        for flag in [
+            "service-cluster-ip-range",
+            "service-node-port-range",
+            "etcd-certfile",
+            "etcd-prefix",
+            "goaway-chance",
+            "max-requests-inflight",
+        ] {
             assert!(error.to_string().contains(flag), "{flag} is missing in {error}");
         }
     }
@@ -341,15 +360,6 @@ mod tests {
             "10.0.0.0/24,fd00::/108,fd01::/108",
         ] {
             assert!(shown(bad).is_err(), "{bad} was taken");
-        }
-    }
-
-    #[test]
-    fn durations_are_read_as_go_writes_them() {
-        assert_eq!(duration("1h2m3s4ms"), Ok(Duration::from_millis(3_723_004)));
-        assert_eq!(duration("0"), Ok(Duration::ZERO));
-        for bad in ["", "5", "m", "1y", "99999999999999999999s"] {
-            assert!(duration(bad).is_err(), "{bad:?} was taken");
         }
     }
 }

@@ -1,29 +1,34 @@
 //! The way of every request, from the outside in:
 //!
 //! ```text
-//!   request info → audit id → panic guard → deadline → in-flight limit → authentication → impersonation
-//!   → authorization → handlers → headers and metrics on the way out
+//!   request info → audit id → end of the server → chance to go away → panic guard → deadline → authentication → impersonation
+//!   → priority and fairness, or the plain limit → authorization → handlers → headers and metrics on the way out
 //! ```
 //!
-//! Audit, priority and fairness and admission plug-ins have their places in this list between what stands here.
+//! Audit and admission plug-ins have their places in this list between what stands here.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use apiserver_core::authorize::{AUTHENTICATED, Attributes, MASTERS, User, authorize};
 use apiserver_core::resource::Verb as RowVerb;
 use apiserver_core::{Resource, Status};
 use futures::FutureExt;
-use http::header::{CACHE_CONTROL, HeaderName, WARNING};
+use http::header::{CACHE_CONTROL, CONNECTION, HeaderName, USER_AGENT, WARNING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
-use crate::app::App;
+use crate::admission::{self, Held};
+use crate::app::{App, Phase};
 use crate::authentication::Peer;
 use crate::call::Call;
+use crate::connection::Connection;
+use crate::duration;
+use crate::flow::{Asking, Classified};
 use crate::handlers;
 use crate::http::negotiate::{self, Allowed, Negotiated};
 use crate::http::query;
@@ -38,19 +43,27 @@ const MAX_URI: usize = 32 << 10;
 const MAX_WARNINGS: usize = 4 << 10;
 
 /// Answers one request. Never fails: every failure is an answer.
-pub(crate) async fn serve(app: Arc<App>, peer: Arc<Peer>, request: hyper::Request<Incoming>) -> Answer {
-    let started = Instant::now();
+pub(crate) async fn serve(app: Arc<App>, connection: Arc<Connection>, request: hyper::Request<Incoming>) -> Answer {
+    let busy = connection.busy();
+    let received = Instant::now();
     let (parts, body) = request.into_parts();
     let query_text = parts.uri.query().unwrap_or_default();
-    let info = RequestInfo::parse(&parts.method, &query::path(parts.uri.path()), query_text);
+    let info = Arc::new(RequestInfo::parse(&parts.method, &query::path(parts.uri.path()), query_text));
     let query = query::parameters(query_text);
     let labels = labels(&app, &info, &query);
     let audit_id = parts.headers.get(AUDIT_ID).cloned();
     let form = negotiate::answer(&parts.headers, &query, Allowed::Objects).unwrap_or(Negotiated::PLAIN);
-    let mut answer = if parts.uri.path().len() + query_text.len() > MAX_URI {
+    let mut classified = None;
+    if parts.version == Version::HTTP_2 && rand::random::<f64>() < app.options.goaway_chance {
+        connection.close();
+    }
+    let mut answer = if let Some(answer) = elsewhere(&app, &info, &parts, &connection) {
+        answer
+    } else if parts.uri.path().len() + query_text.len() > MAX_URI {
         respond::text(StatusCode::URI_TOO_LONG, "the request URI is too long\n")
     } else {
-        let guarded = AssertUnwindSafe(limited(&app, &peer, &info, parts, query, body)).catch_unwind().await;
+        let request = Incomplete { received, info: &info, parts, query, body };
+        let guarded = AssertUnwindSafe(limited(&app, connection.peer(), request, &mut classified)).catch_unwind().await;
         match guarded {
             Ok(Ok(answer)) => answer,
             Ok(Err(status)) => respond::failure(&status, form),
@@ -64,10 +77,13 @@ pub(crate) async fn serve(app: Arc<App>, peer: Arc<Peer>, request: hyper::Reques
         }
     };
     let headers = answer.headers_mut();
+    if let Some(classified) = classified {
+        classified.mark(headers);
+    }
     let fresh = || HeaderValue::from_str(&crate::writes::uuid()).unwrap_or(HeaderValue::from_static(""));
     headers.insert(AUDIT_ID, audit_id.unwrap_or_else(fresh));
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
-    let took = started.elapsed();
+    let took = received.elapsed();
     let code = answer.status().as_u16();
     tracing::debug!(verb = info.verb.as_str(), path = %info.path, code, took_ms = took.as_millis() as u64, "request");
     match answer.body() {
@@ -76,81 +92,101 @@ pub(crate) async fn serve(app: Arc<App>, peer: Arc<Peer>, request: hyper::Reques
         Body::Whole(_) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {}
         Body::Whole(_) | Body::Stream(_) => app.metrics.request(labels, code, took),
     }
-    answer
+    answer.map(|body| body.holding(|| busy))
 }
 
-/// Holds a place among the requests being served, and counts it.
-struct InFlight<'a>(&'a AtomicI64);
+/// A request on its way in.
+struct Incomplete<'a> {
+    received: Instant,
+    info: &'a Arc<RequestInfo>,
+    parts: Parts,
+    query: Vec<(String, String)>,
+    body: Incoming,
+}
 
-impl<'a> InFlight<'a> {
+/// Counts a request among those being served.
+struct Counted<'a>(&'a AtomicI64);
+
+impl<'a> Counted<'a> {
     fn new(count: &'a AtomicI64) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Deadline and in-flight limit, which long-running requests are free of.
+/// The answer to what comes when the server is about to end: to ask another one. Whoever looks at the server is still answered.
+fn elsewhere(app: &App, info: &RequestInfo, parts: &Parts, connection: &Connection) -> Option<Answer> {
+    let agent = parts.headers.get(USER_AGENT).map_or(&[][..], HeaderValue::as_bytes);
+    let exempt = agent.starts_with(b"kube-apiserver/")
+        || ["/readyz", "/livez", "/healthz", "/metrics"].iter().any(|path| info.path.starts_with(path));
+    if *app.phase.borrow() < Phase::Draining || !app.options.send_retry_after || exempt {
+        return None;
+    }
+    let mut answer =
+        admission::too_many(Duration::from_secs(5), "The apiserver is shutting down, please try again later.\n");
+    // The other protocol says the same by a frame of its own.
+    if parts.version != Version::HTTP_2 {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    connection.close();
+    Some(answer)
+}
+
+/// The deadline, which long-running requests are free of.
 async fn limited(
     app: &Arc<App>,
     peer: &Peer,
-    info: &RequestInfo,
-    parts: Parts,
-    query: Vec<(String, String)>,
-    body: Incoming,
+    request: Incomplete<'_>,
+    classified: &mut Option<Classified>,
 ) -> Result<Answer, Status> {
-    if info.is_long_running() {
-        return authenticated(app, peer, info, parts, query, body).await;
+    if request.info.is_long_running() {
+        return authenticated(app, peer, request, None, classified).await;
     }
     let limit = app.options.request_timeout;
-    let asked = query::first(&query, "timeout").and_then(go_seconds).filter(|asked| !asked.is_zero());
-    let deadline = asked.map_or(limit, |asked| asked.min(limit));
-    let (places, count) =
-        if info.verb.is_mutating() { (&app.writes, &app.metrics.writes) } else { (&app.reads, &app.metrics.reads) };
-    let work = async {
-        // A quarter of the time may go into waiting, as with upstream's fair queues; then it is too much.
-        let Ok(place) = tokio::time::timeout(deadline / 4, places.acquire()).await else {
-            app.metrics.rejected.fetch_add(1, Ordering::Relaxed);
-            return Err(Status::too_many_requests("Too many requests, please try again later.", 1));
-        };
-        let _place = place.map_err(Status::internal)?;
-        let _count = InFlight::new(count);
-        authenticated(app, peer, info, parts, query, body).await
-    };
-    match tokio::time::timeout(deadline, work).await {
+    let asked =
+        query::first(&request.query, "timeout").filter(|text| !text.is_empty()).map(duration::parse).transpose();
+    let asked =
+        asked.map_err(|why| Status::bad_request(format!("invalid timeout specified in the request URL - {why}")))?;
+    let timeout = asked.filter(|asked| !asked.is_zero()).map_or(limit, |asked| asked.min(limit));
+    let deadline = request.received + timeout;
+    match tokio::time::timeout_at(deadline, authenticated(app, peer, request, Some(timeout), classified)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Status::timeout("request did not complete within the allotted timeout", 0)),
     }
 }
 
-/// A duration such as `30s` in the `timeout` parameter.
-fn go_seconds(text: &str) -> Option<Duration> {
-    let (number, scale) = match (text.strip_suffix("ms"), text.strip_suffix('s'), text.strip_suffix('m')) {
-        (Some(number), _, _) => (number, 1),
-        (_, Some(number), _) => (number, 1_000),
-        (_, _, Some(number)) => (number, 60_000),
-        (None, None, None) => (text, 1_000),
-    };
-    Some(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(scale)?))
-}
-
 async fn authenticated(
     app: &Arc<App>,
     peer: &Peer,
-    info: &RequestInfo,
-    parts: Parts,
-    query: Vec<(String, String)>,
-    body: Incoming,
+    request: Incomplete<'_>,
+    timeout: Option<Duration>,
+    classified: &mut Option<Classified>,
 ) -> Result<Answer, Status> {
     let user = peer.user(app.options.anonymous, SystemTime::now()).ok_or_else(Status::unauthorized)?;
-    let user = impersonated(user, &parts.headers)?;
+    let user = impersonated(user, &request.parts.headers)?;
+    let Incomplete { received, info, query, .. } = &request;
+    let asking = Asking { info, query, user: &user, received: *received, timeout };
+    let held = match admission::enter(app, &asking, classified).await {
+        Ok(held) => held,
+        Err(answer) => return Ok(answer),
+    };
+    let count = if info.verb.is_mutating() { &app.metrics.writes } else { &app.metrics.reads };
+    let _count = timeout.map(|_| Counted::new(count));
+    authorized(app, user, request, held).await
+}
+
+/// Authorizes and handles. What is `held` is given back when the answer is made or, if it is one in pieces, sent.
+async fn authorized(app: &Arc<App>, user: User, request: Incomplete<'_>, held: Option<Held>) -> Result<Answer, Status> {
+    let Incomplete { received, info, parts, query, body } = request;
     match &info.resource {
         None => {
+            let _held = held;
             authorize(&user, &Attributes::Path { verb: info.verb.as_str(), path: &info.path })?;
             handlers::paths::serve(app, info, &parts, &query).await
         }
@@ -167,12 +203,15 @@ async fn authenticated(
             } else {
                 negotiate::answer(&parts.headers, &query, Allowed::Objects)?
             };
-            let call = Call::new(Arc::clone(row), target.clone(), user, parts, query, form, body);
+            let call = Call::new(Arc::clone(row), target.clone(), user, parts, query, form, body).holding(held);
             let outcome = handlers::serve(app, &call, verb).await;
             let warnings = call.warnings();
             let mut answer = outcome.unwrap_or_else(|status| respond::failure(&status, form));
             add_warnings(answer.headers_mut(), warnings);
-            Ok(answer)
+            Ok(match call.held() {
+                Some(held) => answer.map(|body| body.holding(|| held.until(received + app.options.request_timeout))),
+                None => answer,
+            })
         }
     }
 }
@@ -324,12 +363,5 @@ mod tests {
         add_warnings(&mut headers, vec!["unknown field \"spec.x\"\n".into(), "y".repeat(MAX_WARNINGS)]);
         let values: Vec<_> = headers.get_all(WARNING).iter().collect();
         assert_eq!(values, ["299 - \"unknown field \\\"spec.x\\\"\""]);
-    }
-
-    #[test]
-    fn the_timeout_parameter_is_read_as_go_writes_it() {
-        assert_eq!(go_seconds("30s"), Some(Duration::from_secs(30)));
-        assert_eq!(go_seconds("100ms"), Some(Duration::from_millis(100)));
-        assert_eq!(go_seconds("x"), None);
     }
 }

@@ -1,13 +1,15 @@
 //! The port: TLS, connections and their bounds, and going away without breaking anything.
 //!
 //! ```text
-//!   Serving ──SIGTERM──> Leaving (readyz fails, still serving) ──delay──> Draining (watches end, no new
-//!   connections, requests finish) ──idle or 10 s──> gone
+//!   Serving ──SIGTERM──> Leaving (readyz fails, still serving) ──delay──> Draining (watches end; new requests are
+//!   sent elsewhere until the others are answered, if that is wanted) ──> Closing (no new connections, the last
+//!   requests finish) ──all closed, or too late──> gone
 //! ```
 
 use std::convert::Infallible;
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -16,21 +18,26 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Phase};
 use crate::authentication::Peer;
+use crate::connection::Connections;
 use crate::pipeline;
 
 /// Open connections. Each costs some 100 KB with its TLS and HTTP/2 state; more clients than this wait in the backlog.
 const MAX_CONNECTIONS: usize = 8192;
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long requests may take to finish once the server drains.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long a connection may have no request; upstream's.
+const IDLE: Duration = Duration::from_secs(90);
+/// How long a client may take to let go of an idle connection.
+const LET_GO: Duration = Duration::from_secs(5);
+/// How often it is looked whether all requests are answered.
+const LOOK: Duration = Duration::from_millis(20);
 /// How often files of credentials are looked at for a change.
 const RELOAD: Duration = Duration::from_secs(20);
 
@@ -110,38 +117,43 @@ impl Listening {
         self.listener.local_addr().ok().map(|address| address.port())
     }
 
-    /// Serves until the app's phase is [`Phase::Draining`] and what was going on then is finished.
+    /// Serves until the app's phase is [`Phase::Closing`] and what was going on then is finished.
     pub(crate) async fn serve(self, app: Arc<App>) {
         let Self { listener, credentials } = self;
         let credentials = Arc::new(credentials);
         let reload = tokio::spawn(reload(Arc::clone(&app), Arc::clone(&credentials)));
-        let graceful = GracefulShutdown::new();
+        let (open, tasks) = (Arc::new(Connections::default()), TaskTracker::new());
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut phase = app.phase.subscribe();
         loop {
+            if places.available_permits() == 0 {
+                open.shed();
+            }
             let place = tokio::select! {
                 place = Arc::clone(&places).acquire_owned() => place,
-                _ = phase.wait_for(|phase| *phase == Phase::Draining) => break,
+                _ = phase.wait_for(|phase| *phase == Phase::Closing) => break,
+                // Another one may be idle by then.
+                () = tokio::time::sleep(LOOK) => continue,
             };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                _ = phase.wait_for(|phase| *phase == Phase::Draining) => break,
+                _ = phase.wait_for(|phase| *phase == Phase::Closing) => break,
             };
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     // Out of descriptors, most likely: connections that end give some back.
                     tracing::warn!(%error, "a connection could not be accepted");
+                    open.shed();
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             };
-            let app = Arc::clone(&app);
+            let (app, open) = (Arc::clone(&app), Arc::clone(&open));
             let credentials = credentials.borrow().clone();
-            let watcher = graceful.watcher();
-            tokio::spawn(async move {
+            tasks.spawn(async move {
                 app.metrics.connections.fetch_add(1, Ordering::Relaxed);
-                serve_connection(Arc::clone(&app), stream, credentials, watcher).await;
+                serve_connection(Arc::clone(&app), stream, credentials, &open).await;
                 app.metrics.connections.fetch_sub(1, Ordering::Relaxed);
                 drop(place);
             });
@@ -149,21 +161,42 @@ impl Listening {
         drop(listener);
         reload.abort();
         app.switched.close();
-        let finished = futures::future::join(graceful.shutdown(), app.switched.wait());
-        if tokio::time::timeout(DRAIN, finished).await.is_err() {
+        tasks.close();
+        let finished = futures::future::join(tasks.wait(), app.switched.wait());
+        if tokio::time::timeout(longest_request(&app), finished).await.is_err() {
             tracing::warn!("some requests did not finish in time");
         }
     }
 }
 
-async fn serve_connection(
-    app: Arc<App>,
-    stream: TcpStream,
-    credentials: Credentials,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
+/// How long a request may still take that the server has when it drains.
+fn longest_request(app: &App) -> Duration {
+    app.options.request_timeout + app.options.watch_grace
+}
+
+/// Waits until all requests are answered, and all watches over.
+pub(crate) async fn drained(app: &App) {
+    let metrics = &app.metrics;
+    let left =
+        || [&metrics.reads, &metrics.writes, &metrics.watchers].iter().any(|count| count.load(Ordering::Relaxed) > 0);
+    let wait = async {
+        while left() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if tokio::time::timeout(longest_request(app), wait).await.is_err() {
+        tracing::warn!("some requests were not answered in time");
+    }
+}
+
+async fn serve_connection(app: Arc<App>, stream: TcpStream, credentials: Credentials, open: &Arc<Connections>) {
     let _ = stream.set_nodelay(true);
-    let stream = match tokio::time::timeout(HANDSHAKE, credentials.acceptor.accept(stream)).await {
+    let entered = open.enter();
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(HANDSHAKE, credentials.acceptor.accept(stream)) => shaken,
+        () = entered.connection.closing() => return,
+    };
+    let stream = match shaken {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(%error, "a TLS handshake failed");
@@ -172,11 +205,43 @@ async fn serve_connection(
         Err(_) => return,
     };
     let (_, session) = stream.get_ref();
-    let peer = Arc::new(Peer::judge(&credentials.clients, session.peer_certificates(), SystemTime::now()));
+    let peer = Peer::judge(&credentials.clients, session.peer_certificates(), SystemTime::now());
+    entered.connection.introduce(peer);
+    let connection = Arc::clone(&entered.connection);
+    let mut phase = app.phase.subscribe();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let (app, peer) = (Arc::clone(&app), Arc::clone(&peer));
-        async move { Ok::<_, Infallible>(pipeline::serve(app, peer, request).await) }
+        let (app, connection) = (Arc::clone(&app), Arc::clone(&connection));
+        async move { Ok::<_, Infallible>(pipeline::serve(app, connection, request).await) }
     });
+    let builder = protocols();
+    let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let mut idle = pin!(entered.connection.idle(IDLE));
+    tokio::select! {
+        outcome = serving.as_mut() => return tell(outcome),
+        () = entered.connection.closing() => {}
+        _ = phase.wait_for(|phase| *phase == Phase::Closing) => {}
+        () = idle.as_mut() => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    // Whoever has no request has nothing to wait for, once it has had the time to hear of it.
+    let let_go = async {
+        tokio::time::sleep(LET_GO).await;
+        entered.connection.idle(LET_GO).await;
+    };
+    tokio::select! {
+        outcome = serving.as_mut() => tell(outcome),
+        () = let_go => {}
+    }
+}
+
+fn tell(outcome: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+/// The bounds of what a connection may do.
+fn protocols() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30)).max_buf_size(1 << 20);
     builder
@@ -191,10 +256,7 @@ async fn serve_connection(
         .max_send_buf_size(256 << 10)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(15));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "a connection broke");
-    }
+    builder
 }
 
 /// Takes in new credentials when the files change. Open connections keep what they were made with.

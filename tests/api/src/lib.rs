@@ -91,3 +91,18 @@ pub fn names(list: &Value) -> Vec<String> {
 pub fn version(object: &Value) -> String {
     object["metadata"]["resourceVersion"].as_str().unwrap_or_else(|| panic!("no version: {object}")).to_owned()
 }
+
+/// The object at a path, just made, as it stays: in a flow schema the server says soon whether its level is there, and whoever
+/// writes it before that writes an old one.
+pub async fn settled(client: &rig::Client, path: &str) -> Value {
+    for _ in 0..1000 {
+        let object = client.get(path).await.json();
+        if object["kind"] != "FlowSchema"
+            || object["status"]["conditions"].as_array().is_some_and(|all| !all.is_empty())
+        {
+            return object;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("nobody says whether the level of {path} is there")
+}

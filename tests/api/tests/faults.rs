@@ -16,7 +16,6 @@ on_every_store!(
     a_server_waits_for_its_store,
     events_expire,
     compacted_history_is_gone_and_says_how_to_go_on,
-    too_many_requests_are_told_to_come_back,
     a_client_that_does_not_read_holds_nobody_up,
 );
 
@@ -166,30 +165,6 @@ async fn compacted_history_is_gone_and_says_how_to_go_on(mut cluster: Cluster) {
     }
     let exact = admin.get(&format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=Exact")).await;
     assert_eq!(exact.code, 410, "{}", exact.text());
-}
-
-async fn too_many_requests_are_told_to_come_back(mut cluster: Cluster) {
-    cluster.restart_server_with(&["--max-requests-inflight=1"]).await;
-    cluster.store.process().kill();
-    // One reading request waits for the store and holds the only place.
-    let admin = cluster.admin();
-    let holder = tokio::spawn({
-        let admin = admin.clone();
-        async move { admin.get(&format!("{CONFIG_MAPS}/a")).await }
-    });
-    let started = Instant::now();
-    let refused = loop {
-        let answer = admin.get("/api/v1/namespaces?resourceVersion=0&timeout=1s").await;
-        if answer.code != 200 {
-            break answer;
-        }
-        assert!(started.elapsed() < Duration::from_secs(10), "nothing is refused");
-    };
-    assert_eq!((refused.code, refused.json()["reason"].clone()), (429, json!("TooManyRequests")), "{}", refused.text());
-    assert_eq!(refused.header("retry-after"), "1");
-    assert_eq!(holder.await.unwrap().code, 500);
-    cluster.store.restart();
-    cluster.ready().await;
 }
 
 async fn a_client_that_does_not_read_holds_nobody_up(mut cluster: Cluster) {

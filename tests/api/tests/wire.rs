@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tests_api::protobuf::{MEDIA_TYPE, event, frames, open, read, through_their_types};
 use tests_api::rig::Cluster;
 use tests_api::samples::samples;
-use tests_api::{CONFIG_MAPS, config_map, names, on_every_store, pod, version};
+use tests_api::{CONFIG_MAPS, config_map, names, on_every_store, pod, settled, version};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -88,7 +88,7 @@ async fn every_kind_survives_protobuf_there_and_back(cluster: Cluster) {
         assert_eq!(made.code, 201, "{kind}: {}", made.text());
         let one = format!("{path}/{}", object["metadata"]["name"].as_str().unwrap());
         // An update may default what a creation did not; another one changes nothing more.
-        let made = admin.put(&one, &made.json()).await;
+        let made = admin.put(&one, &settled(&admin, &one).await).await;
         let answer = admin.get_as(&one, WITH_TYPES).await;
         assert_eq!((answer.code, answer.header("content-type")), (200, MEDIA_TYPE), "{kind}");
         let (version_of, kind_of, _) = open(&answer.body);

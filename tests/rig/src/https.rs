@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
@@ -66,8 +67,8 @@ impl Client {
         Self { port, config: config.expect("set up TLS") }
     }
 
-    /// Opens a connection, HTTP/2 unless `http1`.
-    pub async fn connect(&self, http1: bool) -> std::io::Result<Connection> {
+    /// Opens a connection to write bytes of any kind to; the server expects HTTP/2 unless `http1`.
+    pub async fn stream(&self, http1: bool) -> std::io::Result<TlsStream<TcpStream>> {
         let mut config = ClientConfig::clone(&self.config);
         if http1 {
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -75,7 +76,12 @@ impl Client {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::from(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    }
+
+    /// Opens a connection, HTTP/2 unless `http1`.
+    pub async fn connect(&self, http1: bool) -> std::io::Result<Connection> {
+        let stream = self.stream(http1).await?;
         let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let io = TokioIo::new(stream);
         if two {

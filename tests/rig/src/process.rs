@@ -84,10 +84,20 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// Sends SIGTERM and waits until it ends by itself.
-    pub fn terminate(&mut self) -> ExitStatus {
+    /// Sends SIGTERM.
+    pub fn ask_to_end(&self) {
         let sent = Command::new("kill").arg("-TERM").arg(self.pid().to_string()).status().expect("run kill");
         assert!(sent.success(), "{} could not be asked to end", self.name);
+    }
+
+    /// Sends SIGTERM and waits until it ends by itself.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.ask_to_end();
+        self.end()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn end(&mut self) -> ExitStatus {
         let name = self.name.clone();
         until(&format!("the end of {name}"), STOP, || self.ended())
     }

@@ -34,7 +34,7 @@ pub mod service;
 pub mod service_account;
 mod storage;
 mod template;
-mod tree;
+pub(crate) mod tree;
 mod version_migration;
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod discovery;
 pub mod engine;
 pub mod eviction;
 pub mod field;
+pub mod flow;
 mod form;
 pub mod kinds;
 mod metadata;

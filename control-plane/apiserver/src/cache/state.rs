@@ -75,6 +75,8 @@ pub(crate) struct Batch {
 #[derive(Debug, Default)]
 pub(super) struct State {
     now: Snapshot,
+    /// Bytes of the objects there are now.
+    size: u64,
     history: VecDeque<Arc<CacheEvent>>,
     bytes: usize,
     /// Number of the first event in `history`.
@@ -89,6 +91,7 @@ impl State {
         self.first = self.end().0 + 1;
         self.history.clear();
         self.bytes = 0;
+        self.size = snapshot.objects.iter().map(|entry| entry.0.json.len() as u64).sum();
         self.before = snapshot.clone();
         self.now = snapshot;
     }
@@ -100,6 +103,8 @@ impl State {
             Some(object) => self.now.objects.insert(Entry(Arc::clone(object))).map(|entry| entry.0),
             None => self.now.objects.remove(key).map(|entry| entry.0),
         };
+        let bytes = |object: &Option<Arc<CachedObject>>| object.as_ref().map_or(0, |object| object.json.len() as u64);
+        self.size = self.size + bytes(&object) - bytes(&previous);
         self.now.revision = self.now.revision.max(revision);
         if object.is_none() && previous.is_none() {
             return false;
@@ -129,6 +134,10 @@ impl State {
 
     pub(super) fn count(&self) -> usize {
         self.now.objects.len()
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Arc<CachedObject>> {
@@ -211,6 +220,7 @@ mod tests {
         put(&mut state, "a", 13);
         state.apply(&key("b"), 15, None);
         assert_eq!(names(&state.snapshot()), ["a"]);
+        assert_eq!(state.size(), state.snapshot().objects.iter().map(|entry| entry.0.json.len() as u64).sum::<u64>());
         assert_eq!(names(&state.snapshot_at(14).unwrap()), ["a", "b"]);
         assert_eq!(names(&state.snapshot_at(12).unwrap()), ["b"]);
         assert_eq!(names(&state.snapshot_at(10).unwrap()), Vec::<String>::new());

@@ -68,6 +68,12 @@ async fn answer(
                 ["apis", group, version] => {
                     document(app, headers, parameters, &Name::Resources((*group).to_owned(), (*version).to_owned()))?
                 }
+                ["debug", "api_priority_and_fairness", page] => {
+                    let details =
+                        query::first(parameters, "includeRequestDetails").is_some_and(|value| !value.is_empty());
+                    let page = app.flow.as_ref().and_then(|flow| flow.dump(page, details));
+                    page.map(|page| respond::text(StatusCode::OK, page))
+                }
                 _ => health::serve(app, trimmed, parameters).await,
             }
         }
@@ -110,7 +116,11 @@ fn metrics(app: &App) -> Answer {
             count: cache.count(),
         })
         .collect();
-    let page = Bytes::from(app.metrics.render(&objects));
+    let mut page = app.metrics.render(&objects);
+    if let Some(flow) = &app.flow {
+        flow.write_metrics(&mut page);
+    }
+    let page = Bytes::from(page);
     respond::bytes(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page, false)
 }
 

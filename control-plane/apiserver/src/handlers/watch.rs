@@ -49,8 +49,9 @@ pub(super) async fn watch(app: &Arc<App>, call: &Call) -> Result<Answer, Status>
             State::Failed(Status::too_old_resource_version(asked, overrun.oldest))
         }
     };
+    let begins = Instant::now() + app.options.request_timeout;
     let watcher = Watcher::new(
-        Registered::new(app, call),
+        Registered::new(app, call, call.held().map(|held| held.until(begins))),
         Arc::clone(cache),
         Arc::clone(row),
         row.key_prefix(call.namespace()),

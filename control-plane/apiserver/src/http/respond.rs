@@ -9,7 +9,7 @@ use apiserver_core::{Status, protobuf};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, RETRY_AFTER, VARY};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::Frame;
@@ -26,6 +26,21 @@ pub(crate) enum Body {
     Whole(Option<Bytes>),
     /// Piece by piece.
     Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+}
+
+impl Body {
+    /// The same body; one in pieces has what `hold` returns with it until the last is sent.
+    pub(crate) fn holding<T: Send + 'static>(self, hold: impl FnOnce() -> T) -> Self {
+        match self {
+            Self::Whole(bytes) => Self::Whole(bytes),
+            Self::Stream(stream) => {
+                let held = hold();
+                Self::Stream(Box::pin(stream.inspect(move |_| {
+                    let _ = &held;
+                })))
+            }
+        }
+    }
 }
 
 /// An answer.

@@ -11,13 +11,9 @@ pub use system::{flow_schemas, priority_levels};
 use std::collections::BTreeSet;
 
 use crate::field::{Errors, Path};
+use crate::flow::{CATCH_ALL, EXEMPT};
 use crate::kinds::tree::{at, list, text};
 use crate::object::Object;
-
-/// The level and the schema of requests that are never held up.
-const EXEMPT: &str = "exempt";
-/// The level and the schema of what nothing else takes.
-const CATCH_ALL: &str = "catch-all";
 
 /// Checks the conditions in a status.
 fn validate_status(object: &Object, errors: &mut Errors) {

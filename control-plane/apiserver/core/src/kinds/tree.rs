@@ -6,34 +6,34 @@ use crate::field::{Errors, Path};
 use crate::object::Object;
 
 /// What is absent.
-pub(super) const NOTHING: &Value = &Value::Null;
+pub(crate) const NOTHING: &Value = &Value::Null;
 
 const NEGATIVE: &str = "must be greater than or equal to 0";
 const PERCENT: &str = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', \
      regex used for validation is '[0-9]+%')";
 
 /// The member of a value, or nothing.
-pub(super) fn member<'a>(value: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn member<'a>(value: &'a Value, name: &str) -> &'a Value {
     value.get(name).unwrap_or(NOTHING)
 }
 
 /// The member at a path of an object, or nothing.
-pub(super) fn at<'a>(object: &'a Object, path: &[&str]) -> &'a Value {
+pub(crate) fn at<'a>(object: &'a Object, path: &[&str]) -> &'a Value {
     object.at(path).unwrap_or(NOTHING)
 }
 
 /// The text of a member, empty when absent.
-pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     member(value, name).as_str().unwrap_or_default()
 }
 
 /// The list of a member, empty when absent.
-pub(super) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     member(value, name).as_array().map_or(&[], Vec::as_slice)
 }
 
 /// The texts of a list of texts.
-pub(super) fn texts<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a str> {
+pub(crate) fn texts<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a str> {
     list(value, name).iter().map(|one| one.as_str().unwrap_or_default())
 }
 
@@ -48,17 +48,17 @@ pub(super) fn entries<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = 
 }
 
 /// The number of a member, 0 when absent.
-pub(super) fn number(value: &Value, name: &str) -> i64 {
+pub(crate) fn number(value: &Value, name: &str) -> i64 {
     member(value, name).as_i64().unwrap_or(0)
 }
 
 /// The flag of a member, false when absent.
-pub(super) fn flag(value: &Value, name: &str) -> bool {
+pub(crate) fn flag(value: &Value, name: &str) -> bool {
     member(value, name).as_bool().unwrap_or(false)
 }
 
 /// Whether a member is there, whatever it is.
-pub(super) fn has(value: &Value, name: &str) -> bool {
+pub(crate) fn has(value: &Value, name: &str) -> bool {
     !member(value, name).is_null()
 }
 

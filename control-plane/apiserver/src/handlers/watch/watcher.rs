@@ -15,9 +15,11 @@ use tokio::time::Instant;
 use super::super::list::matches;
 use super::super::{in_version, meta_version, partial};
 use super::Following;
+use crate::admission::Holding;
 use crate::app::{App, Phase};
 use crate::cache::{Cache, EventType, Form, Shown, Style, Wire, frame, message, served};
 use crate::call::Call;
+use crate::flow::Watching;
 use crate::metrics::RequestLabels;
 
 /// Between bookmarks.
@@ -43,10 +45,13 @@ pub(super) struct Registered {
     labels: RequestLabels,
     started: Instant,
     sent: u64,
+    /// Its place among the requests being served, until the initial objects are sent.
+    held: Option<Holding>,
+    _watching: Option<Watching>,
 }
 
 impl Registered {
-    pub(super) fn new(app: &Arc<App>, call: &Call) -> Self {
+    pub(super) fn new(app: &Arc<App>, call: &Call, held: Option<Holding>) -> Self {
         app.metrics.watchers.fetch_add(1, Ordering::Relaxed);
         let labels = RequestLabels {
             verb: "WATCH",
@@ -58,7 +63,8 @@ impl Registered {
             dry_run: false,
         };
         app.metrics.long_running(&labels, 1);
-        Self { app: Arc::clone(app), labels, started: Instant::now(), sent: 0 }
+        let watching = app.flow.as_ref().map(|flow| flow.watching(&call.target, &call.query));
+        Self { app: Arc::clone(app), labels, started: Instant::now(), sent: 0, held, _watching: watching }
     }
 }
 
@@ -79,6 +85,8 @@ pub(super) struct Watcher {
     row: Arc<Resource>,
     changes: Receiver<i64>,
     phase: Receiver<Phase>,
+    /// Whether the server drains.
+    leaving: bool,
     selection: Selection,
     prefix: String,
     style: Style,
@@ -106,6 +114,7 @@ impl Watcher {
         Self {
             changes: cache.changes(),
             phase: registered.app.phase.subscribe(),
+            leaving: false,
             selection: options.selection,
             bookmarks: options.allow_watch_bookmarks,
             next_bookmark: Instant::now() + BOOKMARK.mul_f64(0.75 + rand::random::<f64>() / 2.0),
@@ -133,6 +142,7 @@ impl Watcher {
                         self.state = State::Following(following);
                         return Some(bytes);
                     }
+                    self.registered.held = None;
                     self.changes.borrow_and_update();
                     let Ok(batch) = self.cache.events(&mut following.cursor, BATCH) else {
                         // Too slow, or the cache began anew. The client comes back with its last version.
@@ -141,7 +151,8 @@ impl Watcher {
                     };
                     let bytes = self.frames(&following, &batch.events);
                     let reached = batch.reached;
-                    let ended = Instant::now() >= self.ends || *self.phase.borrow() == Phase::Draining;
+                    self.note_the_end();
+                    let ended = Instant::now() >= self.ends;
                     if !bytes.is_empty() {
                         self.state = State::Following(following);
                         return Some(bytes);
@@ -164,11 +175,22 @@ impl Watcher {
                     let alarm = if self.bookmarks { self.ends.min(self.next_bookmark) } else { self.ends };
                     tokio::select! {
                         changed = self.changes.changed() => if changed.is_err() { return None },
-                        draining = self.phase.wait_for(|phase| *phase == Phase::Draining) => if draining.is_err() { return None },
+                        draining = self.phase.wait_for(|phase| *phase >= Phase::Draining), if !self.leaving => {
+                            if draining.is_err() { return None }
+                        }
                         () = tokio::time::sleep_until(alarm) => {}
                     }
                 }
             }
+        }
+    }
+
+    /// Once the server drains, the watch ends too: at a moment of its own, if there is time for that.
+    fn note_the_end(&mut self) {
+        if !self.leaving && *self.phase.borrow() >= Phase::Draining {
+            self.leaving = true;
+            let grace = self.registered.app.options.watch_grace;
+            self.ends = self.ends.min(Instant::now() + grace.mul_f64(rand::random()));
         }
     }
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// An object is kept as the server has it, until somebody says otherwise.
-const KEPT: &str = "apf.kubernetes.io/autoupdate-spec";
+use crate::flow::KEPT;
+
 const AUTHENTICATED: &str = "system:authenticated";
 const UNAUTHENTICATED: &str = "system:unauthenticated";
 const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
