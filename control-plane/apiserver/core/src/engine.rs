@@ -407,6 +407,6 @@ fn bump_generation(object: &mut Object) {
 }
 
 #[cfg(test)]
-mod robustness;
+pub(crate) mod robustness;
 #[cfg(test)]
 mod tests;

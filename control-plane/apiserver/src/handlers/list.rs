@@ -23,7 +23,7 @@ use crate::writes;
 /// Keys per page when a list is read from the store.
 const PAGE: i64 = 1000;
 
-pub(super) use pieces::encoded;
+pub(super) use pieces::{encoded, opened};
 
 /// The part of a collection that was asked for.
 pub(super) struct Selected {

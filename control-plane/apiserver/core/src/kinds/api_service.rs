@@ -134,6 +134,10 @@ impl Strategy for ApiService {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.service", "status.conditions.type", "status.conditions.status", "status.conditions.reason"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let service = at(object, &["spec", "service"]);
         let shown = if is_local(object) {

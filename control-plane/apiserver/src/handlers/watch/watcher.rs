@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use apiserver_core::options::ListOptions;
 use apiserver_core::selector::Selection;
-use apiserver_core::{Object, Resource, Status, protobuf};
+use apiserver_core::{Resource, Status, protobuf, table};
 use bytes::{Bytes, BytesMut};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
-use super::super::list::matches;
+use super::super::list::{matches, opened};
 use super::super::{in_version, meta_version, partial};
 use super::Following;
 use crate::app::{App, Phase};
-use crate::cache::{Cache, EventType, Form, Shown, Style, Wire, frame, message, served};
+use crate::cache::{Cache, EventType, Form, Shown, Style, Wire, frame, message, metadata, served};
 use crate::call::Call;
 use crate::metrics::RequestLabels;
 
@@ -117,6 +117,14 @@ impl Watcher {
             style,
             ends,
             state,
+        }
+    }
+
+    /// Whether objects of the list it begins with, or the mark behind them, are still to be sent.
+    pub(super) fn is_listing(&self) -> bool {
+        match &self.state {
+            State::Following(following) => !following.initial.is_empty() || following.marks.is_some(),
+            State::Failed(_) | State::Ended => false,
         }
     }
 
@@ -280,16 +288,16 @@ fn written(row: &Resource, style: Style, with_columns: bool, shown: &Shown<'_>) 
     });
     match (style.wire, style.form) {
         (Wire::Json, Form::Whole) => json,
-        (Wire::Json, Form::Metadata { beta }) => partial(&json, beta).into(),
+        (Wire::Json, Form::Metadata { beta }) => partial(metadata(&json), beta).into(),
         (Wire::Json | Wire::Protobuf, Form::Table { include, beta }) => {
-            let object = Object::from_stored(&json).unwrap_or_default();
-            let mut metadata = Map::new();
-            if let Some(version) = object.resource_version() {
-                metadata.insert("resourceVersion".to_owned(), Value::from(version));
-            }
+            let mut head = Map::new();
+            head.insert("resourceVersion".to_owned(), shown.revision.to_string().into());
             let now = jiff::Timestamp::now();
-            let table = apiserver_core::table::table(row, &metadata, [&object], include, with_columns, now);
-            in_version(table, beta).to_string().into()
+            let empty = in_version(table::table(row, &head, [], include, with_columns, now), beta);
+            let mut written = opened(empty, "rows").into_bytes();
+            written.extend_from_slice(&table::row(row, &json, metadata(&json), include, meta_version(beta), now));
+            written.extend_from_slice(b"]}");
+            written.into()
         }
         (Wire::Protobuf, Form::Whole) => {
             let message = message_of(row, shown, &json);
