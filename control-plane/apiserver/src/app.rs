@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
 use crate::documents::Documents;
+use crate::hooks::Hooks;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::service_addresses::ServiceAddresses;
@@ -47,6 +48,8 @@ pub(crate) struct App {
     pub(crate) phase: watch::Sender<Phase>,
     /// Connections that went on in another protocol than HTTP.
     pub(crate) switched: TaskTracker,
+    /// What is done of what a server does once after its start.
+    pub(crate) hooks: Hooks,
     /// Whether the objects a fresh server makes are there.
     pub(crate) bootstrapped: watch::Sender<bool>,
     /// Which checks failed when a health endpoint was last asked.
@@ -70,6 +73,7 @@ impl App {
             documents: Documents::new(registry.clone(), options.advertise, options.listen.port()),
             phase: watch::Sender::new(Phase::Serving),
             switched: TaskTracker::new(),
+            hooks: Hooks::default(),
             bootstrapped: watch::Sender::new(false),
             unwell: Mutex::default(),
             reads: Semaphore::new(options.max_reads),

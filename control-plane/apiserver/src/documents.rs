@@ -10,6 +10,8 @@ use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha512};
 
+use crate::health;
+
 /// An encoded document.
 #[derive(Debug)]
 pub(crate) struct Document {
@@ -19,29 +21,47 @@ pub(crate) struct Document {
     pub(crate) hash: String,
     /// Definition of its kind, if it is an object.
     definition: &'static str,
-    protobuf: OnceLock<Bytes>,
+    protobuf: OnceLock<Encoded>,
+}
+
+/// A document in another form.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    /// The bytes.
+    pub(crate) bytes: Bytes,
+    /// Their hash, as that of the JSON.
+    pub(crate) hash: String,
+}
+
+/// A hash as an `ETag` carries it.
+fn hash(bytes: &[u8]) -> String {
+    Sha512::digest(bytes).iter().fold(String::with_capacity(128), |mut text, byte| {
+        let _ = write!(text, "{byte:02X}");
+        text
+    })
 }
 
 impl Document {
     fn new(definition: &'static str, value: &Value) -> Self {
         let json = Bytes::from(value.to_string());
-        let mut hash = String::with_capacity(128);
-        for byte in Sha512::digest(&json) {
-            let _ = write!(hash, "{byte:02X}");
-        }
-        Self { json, hash, definition, protobuf: OnceLock::new() }
+        Self { hash: hash(&json), json, definition, protobuf: OnceLock::new() }
     }
 
     /// The document in protobuf, if it is an object or the v2 document; made when it is first asked for.
     pub(crate) fn protobuf(&self) -> Bytes {
-        let make = || {
+        self.protobuf_hashed().bytes.clone()
+    }
+
+    /// The same with its own hash.
+    pub(crate) fn protobuf_hashed(&self) -> &Encoded {
+        self.protobuf.get_or_init(|| {
             let tree: Value = serde_json::from_slice(&self.json).unwrap_or_default();
-            match self.definition {
-                "" => openapi::v2_protobuf(&tree).into(),
-                definition => protobuf::object(definition, &tree).into(),
-            }
-        };
-        self.protobuf.get_or_init(make).clone()
+            let bytes = match self.definition {
+                "" => openapi::v2_protobuf(&tree),
+                definition => protobuf::object(definition, &tree),
+            };
+            Encoded { hash: hash(&bytes), bytes: bytes.into() }
+        })
     }
 
     /// Definition of the document's kind; empty if it is no object.
@@ -139,9 +159,14 @@ impl Documents {
             paths.push(format!("/apis/{group}"));
             paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
         }
-        paths.extend(
-            ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"].map(str::to_owned),
-        );
+        let own = ["/flagz", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3", "/statusz", "/version"];
+        paths.extend(own.map(str::to_owned));
+        paths.extend(self.registry.groups().into_iter().flat_map(|(group, versions)| {
+            let root = if group.is_empty() { "api".to_owned() } else { format!("apis/{group}") };
+            versions.into_iter().map(move |version| format!("/openapi/v3/{root}/{version}"))
+        }));
+        paths.extend(health::paths());
+        paths.sort_unstable();
         paths
     }
 }

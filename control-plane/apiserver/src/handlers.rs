@@ -11,6 +11,7 @@ mod remove;
 mod review;
 mod watch;
 mod write;
+mod zpages;
 
 use std::sync::Arc;
 

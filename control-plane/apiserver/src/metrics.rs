@@ -1,10 +1,14 @@
 //! What this server counts, under upstream's names, in the text format of Prometheus.
 
+mod health;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use health::HealthMetrics;
 
 /// Upper bounds of request durations, in seconds; upstream's.
 const REQUEST_BUCKETS: &[f64] = &[
@@ -108,6 +112,8 @@ pub(crate) struct Metrics {
     pub(crate) slow_watchers: AtomicI64,
     /// Watchers now.
     pub(crate) watchers: AtomicI64,
+    /// Checks of health.
+    pub(crate) health: HealthMetrics,
 }
 
 /// A sample that is asked for when the page is made.
@@ -131,6 +137,7 @@ impl Default for Metrics {
             rejected: AtomicI64::new(0),
             slow_watchers: AtomicI64::new(0),
             watchers: AtomicI64::new(0),
+            health: HealthMetrics::default(),
         }
     }
 }

@@ -10,8 +10,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::zpages::{self, Page};
 use crate::app::App;
-use crate::documents::{Document, Name};
+use crate::documents::{Document, Encoded, Name};
 use crate::health;
 use crate::http::negotiate::{self, Allowed, Encoding, Negotiated};
 use crate::http::query;
@@ -51,6 +52,9 @@ async fn answer(
         "/" => Some(plain(&json!({ "paths": app.documents.paths() }))),
         "/version" => Some(plain(&version())),
         "/metrics" => Some(metrics(app)),
+        "/metrics/slis" => Some(exposition(app.metrics.health.render())),
+        "/statusz" => Some(zpages::serve(app, Page::Statusz, headers)?),
+        "/flagz" => Some(zpages::serve(app, Page::Flagz, headers)?),
         "/api" => aggregated(app, headers, parameters, &Name::AggregatedCore, &Name::Versions)?,
         "/apis" => aggregated(app, headers, parameters, &Name::AggregatedGroups, &Name::Groups)?,
         "/openapi/v3" => document(app, headers, parameters, &Name::OpenApiIndex)?,
@@ -82,7 +86,7 @@ fn plain(value: &Value) -> Answer {
 }
 
 /// What `/version` tells.
-fn version() -> Value {
+pub(super) fn version() -> Value {
     let (major, minor, git) = VERSION;
     json!({
         "major": major,
@@ -110,13 +114,22 @@ fn metrics(app: &App) -> Answer {
             count: cache.count(),
         })
         .collect();
-    let page = Bytes::from(app.metrics.render(&objects));
-    respond::bytes(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page, false)
+    exposition(app.metrics.render(&objects))
+}
+
+/// A page in the text format of Prometheus.
+fn exposition(page: String) -> Answer {
+    respond::bytes(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page.into(), false)
 }
 
 /// A document, or 304 if the client has it already.
 fn tagged(document: &Document, headers: &HeaderMap, answer: impl FnOnce(Bytes) -> Answer) -> Answer {
-    let tag = format!("\"{}\"", document.hash);
+    under(&document.hash, headers, || answer(document.json.clone()))
+}
+
+/// What has a hash, or 304 if the client has it already.
+fn under(hash: &str, headers: &HeaderMap, answer: impl FnOnce() -> Answer) -> Answer {
+    let tag = format!("\"{hash}\"");
     let known = headers
         .get_all(IF_NONE_MATCH)
         .iter()
@@ -128,7 +141,7 @@ fn tagged(document: &Document, headers: &HeaderMap, answer: impl FnOnce(Bytes) -
         empty.headers_mut().remove(http::header::CONTENT_TYPE);
         empty
     } else {
-        answer(document.json.clone())
+        answer()
     };
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         answer.headers_mut().insert(ETAG, tag);
@@ -201,13 +214,14 @@ fn swagger(app: &App, headers: &HeaderMap) -> Result<Option<Answer>, Status> {
     };
     let Some(document) = app.documents.get(&Name::Swagger) else { return Ok(None) };
     let gzip = negotiate::takes_gzip(headers);
-    let mut answer = tagged(&document, headers, |json| {
-        if in_protobuf {
-            respond::bytes(StatusCode::OK, SPELLED, document.protobuf(), gzip)
-        } else {
-            respond::bytes(StatusCode::OK, "application/json", json, gzip)
-        }
-    });
+    // Two forms are two entities, which a cache between us and the client must not take for each other.
+    let (hash, media_type, body) = if in_protobuf {
+        let Encoded { bytes, hash } = document.protobuf_hashed();
+        (hash.as_str(), SPELLED, bytes.clone())
+    } else {
+        (document.hash.as_str(), "application/json", document.json.clone())
+    };
+    let mut answer = under(hash, headers, || respond::bytes(StatusCode::OK, media_type, body, gzip));
     answer.headers_mut().append(VARY, HeaderValue::from_static("Accept"));
     Ok(Some(answer))
 }

@@ -68,6 +68,12 @@ pub fn local(registry: &Registry) -> Vec<Value> {
         .collect()
 }
 
+/// Whether a row was made by a server such as this one, for what it answered itself, and nothing of that is served any more.
+pub fn is_stale(registry: &Registry, row: &Object) -> bool {
+    let served = || local(registry).iter().any(|one| one["metadata"]["name"].as_str() == row.name());
+    row.label(AUTOMANAGED) == Some("onstart") && !served()
+}
+
 impl Strategy for ApiService {
     fn name_rule(&self) -> NameRule {
         NameRule::PathSegment
