@@ -19,9 +19,20 @@ pub(crate) struct Document {
     pub(crate) json: Bytes,
     /// Hash of the JSON in capital hexadecimal digits; the `ETag`, in quotes, and the hash in URLs.
     pub(crate) hash: String,
-    /// Definition of its kind, if it is an object.
-    definition: &'static str,
+    /// What it is.
+    kind: Kind,
     protobuf: OnceLock<Encoded>,
+}
+
+/// What a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// An object, by its definition.
+    Object(&'static str),
+    /// The v2 schema.
+    Swagger,
+    /// A v3 schema, or the index of those, which has no protobuf form.
+    OpenApi,
 }
 
 /// A document in another form.
@@ -42,12 +53,12 @@ fn hash(bytes: &[u8]) -> String {
 }
 
 impl Document {
-    fn new(definition: &'static str, value: &Value) -> Self {
+    fn new(kind: Kind, value: &Value) -> Self {
         let json = Bytes::from(value.to_string());
-        Self { hash: hash(&json), json, definition, protobuf: OnceLock::new() }
+        Self { hash: hash(&json), json, kind, protobuf: OnceLock::new() }
     }
 
-    /// The document in protobuf, if it is an object or the v2 document; made when it is first asked for.
+    /// The document in protobuf; made when it is first asked for.
     pub(crate) fn protobuf(&self) -> Bytes {
         self.protobuf_hashed().bytes.clone()
     }
@@ -56,9 +67,10 @@ impl Document {
     pub(crate) fn protobuf_hashed(&self) -> &Encoded {
         self.protobuf.get_or_init(|| {
             let tree: Value = serde_json::from_slice(&self.json).unwrap_or_default();
-            let bytes = match self.definition {
-                "" => openapi::v2_protobuf(&tree),
-                definition => protobuf::object(definition, &tree),
+            let bytes = match self.kind {
+                Kind::Swagger => openapi::v2_protobuf(&tree),
+                Kind::OpenApi => openapi::v3_protobuf(&tree),
+                Kind::Object(definition) => protobuf::object(definition, &tree),
             };
             Encoded { hash: hash(&bytes), bytes: bytes.into() }
         })
@@ -66,7 +78,10 @@ impl Document {
 
     /// Definition of the document's kind; empty if it is no object.
     pub(crate) fn definition(&self) -> &'static str {
-        self.definition
+        match self.kind {
+            Kind::Object(definition) => definition,
+            Kind::Swagger | Kind::OpenApi => "",
+        }
     }
 }
 
@@ -94,14 +109,15 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    fn definition(&self) -> &'static str {
+    fn kind(&self) -> Kind {
         match self {
-            Self::Versions => "io.k8s.apimachinery.pkg.apis.meta.v1.APIVersions",
-            Self::Groups => "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList",
-            Self::Group(_) => "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup",
-            Self::Resources(_, _) => "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList",
-            Self::AggregatedCore | Self::AggregatedGroups => protobuf::AGGREGATED,
-            Self::OpenApiIndex | Self::OpenApi(_) | Self::Swagger => "",
+            Self::Versions => Kind::Object("io.k8s.apimachinery.pkg.apis.meta.v1.APIVersions"),
+            Self::Groups => Kind::Object("io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList"),
+            Self::Group(_) => Kind::Object("io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup"),
+            Self::Resources(_, _) => Kind::Object("io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList"),
+            Self::AggregatedCore | Self::AggregatedGroups => Kind::Object(protobuf::AGGREGATED),
+            Self::OpenApiIndex | Self::OpenApi(_) => Kind::OpenApi,
+            Self::Swagger => Kind::Swagger,
         }
     }
 }
@@ -127,7 +143,7 @@ impl Documents {
             return Some(Arc::clone(made));
         }
         // Made outside the lock: two at once make the same, and only one stays.
-        let document = Arc::new(Document::new(name.definition(), &self.make(name)?));
+        let document = Arc::new(Document::new(name.kind(), &self.make(name)?));
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(made.entry(name.clone()).or_insert(document)))
     }

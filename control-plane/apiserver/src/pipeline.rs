@@ -74,7 +74,7 @@ pub(crate) async fn serve(app: Arc<App>, peer: Arc<Peer>, request: hyper::Reques
         // A watch counts when it ends; its body does that.
         Body::Stream(_) if info.verb == Verb::Watch => {}
         Body::Whole(_) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {}
-        Body::Whole(_) | Body::Stream(_) => app.metrics.request(labels, code, took),
+        Body::Whole(_) | Body::Stream(_) => app.metrics.answered(labels, code, took, answer.body_mut()),
     }
     answer
 }

@@ -166,6 +166,7 @@ async fn serve_connection(
     let stream = match tokio::time::timeout(HANDSHAKE, credentials.acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
+            app.metrics.handshake_errors.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%error, "a TLS handshake failed");
             return;
         }

@@ -74,7 +74,7 @@ async fn metrics_count(cluster: Cluster) {
     let admin = cluster.admin();
     admin.post(CONFIG_MAPS, &config_map("a", "1")).await;
     let lines = [
-        "apiserver_request_total{code=\"201\",dry_run=\"\",group=\"\",resource=\"configmaps\",scope=\"namespace\",subresource=\"\",verb=\"POST\",version=\"v1\"} 1",
+        "apiserver_request_total{code=\"201\",component=\"apiserver\",dry_run=\"\",group=\"\",resource=\"configmaps\",scope=\"namespace\",subresource=\"\",verb=\"POST\",version=\"v1\"} 1",
         "apiserver_resource_objects{group=\"\",resource=\"namespaces\"} 4",
     ];
     // Objects are counted in the cache, which the store's watch fills after the write was answered.

@@ -37,8 +37,12 @@ pub(crate) struct CachedObject {
 
 impl CachedObject {
     /// Reads a stored value.
+    ///
+    /// # Errors
+    ///
+    /// When it is no object, or holds what no client could read.
     pub(crate) fn read(resource: &Resource, key: &str, value: &[u8], revision: i64) -> Result<Self, Unreadable> {
-        let object = resource.outline.read(value)?;
+        let object = resource.outline.read(text(value)?.as_bytes())?;
         let (json, places) = splice(value, revision)?;
         Ok(Self {
             key: key.into(),
@@ -123,7 +127,25 @@ pub(crate) fn served(row: &Resource, json: Bytes) -> Result<Bytes, Unreadable> {
 
 /// The protobuf message of an object in JSON.
 pub(crate) fn message(definition: &str, json: &[u8]) -> Vec<u8> {
-    Object::from_stored(json).map(|object| protobuf::message(definition, object.map())).unwrap_or_default()
+    match Object::from_stored(json) {
+        Ok(object) => protobuf::message(definition, object.map()),
+        Err(error) => {
+            // Its JSON was looked through when it was read; what is left are numbers and depths that nobody writes.
+            tracing::error!(%definition, %error, "a stored object has no protobuf form and is sent empty");
+            Vec::new()
+        }
+    }
+}
+
+/// Stored bytes as text. Members that nobody looks at are skipped when an object is read, and must be sound all the same: they are
+/// sent as they are.
+fn text(stored: &[u8]) -> Result<&str, Unreadable> {
+    let text = std::str::from_utf8(stored).map_err(<serde_json::Error as serde::de::Error>::custom)?;
+    if text.contains("\\u") {
+        // An escape may stand for half a character.
+        Object::from_stored(stored)?;
+    }
+    Ok(text)
 }
 
 /// The metadata of an object in JSON, as it is written there.
@@ -133,7 +155,7 @@ pub(crate) fn metadata(json: &[u8]) -> &[u8] {
 
 /// Stored bytes with the resource version set to `revision`.
 pub(crate) fn with_resource_version(stored: &[u8], revision: i64) -> Result<Bytes, Unreadable> {
-    Ok(splice(stored, revision)?.0)
+    Ok(splice(text(stored)?.as_bytes(), revision)?.0)
 }
 
 /// Where parts of an object are in its bytes, of which there are far less than four billion.
@@ -228,6 +250,23 @@ mod tests {
         assert!(with_resource_version(b"{}", 1).is_err());
         assert!(with_resource_version(br#"{"metadata":[]}"#, 1).is_err());
         assert!(with_resource_version(b"k8s\0", 1).is_err());
+    }
+
+    #[test]
+    fn what_no_client_could_read_is_not_taken() {
+        let registry = apiserver_core::Registry::built_in();
+        let row = registry.lookup("", "v1", "configmaps").unwrap();
+        let read = |data: &[u8]| {
+            let value = [br#"{"data":{"k":""#, data, br#""},"metadata":{"name":"a"}}"#].concat();
+            assert_eq!(with_resource_version(&value, 7).is_ok(), CachedObject::read(row, "k", &value, 7).is_ok());
+            CachedObject::read(row, "k", &value, 7).map(|object| message(&row.schema, &object.json).is_empty())
+        };
+        for sound in [&b"v"[..], "ünï".as_bytes(), br"\u00fc", br"\ud83d\ude00", br"\\ud800"] {
+            assert!(matches!(read(sound), Ok(false)), "{}", String::from_utf8_lossy(sound));
+        }
+        for broken in [&b"\xff"[..], b"\xc3", br"\ud800", br"\ud800x", br"\x", b"\""] {
+            assert!(read(broken).is_err(), "{}", String::from_utf8_lossy(broken));
+        }
     }
 
     #[test]

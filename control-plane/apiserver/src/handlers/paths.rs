@@ -17,7 +17,7 @@ use crate::health;
 use crate::http::negotiate::{self, Allowed, Encoding, Negotiated};
 use crate::http::query;
 use crate::http::respond::{self, Answer};
-use crate::metrics::ObjectCount;
+use crate::metrics::ResourceSample;
 use crate::request_info::RequestInfo;
 
 /// The version of Kubernetes whose API is served.
@@ -58,7 +58,7 @@ async fn answer(
         "/api" => aggregated(app, headers, parameters, &Name::AggregatedCore, &Name::Versions)?,
         "/apis" => aggregated(app, headers, parameters, &Name::AggregatedGroups, &Name::Groups)?,
         "/openapi/v3" => document(app, headers, parameters, &Name::OpenApiIndex)?,
-        "/openapi/v2" => swagger(app, headers)?,
+        "/openapi/v2" => schema(app, headers, &Name::Swagger, &V2)?,
         _ => {
             if let Some(name) = trimmed.strip_prefix("/openapi/v3/") {
                 return hashed(app, headers, parameters, name);
@@ -106,15 +106,19 @@ pub(super) fn version() -> Value {
 }
 
 fn metrics(app: &App) -> Answer {
-    let objects: Vec<ObjectCount> = app
+    let mut resources: Vec<ResourceSample<'_>> = app
         .caches()
-        .map(|cache| ObjectCount {
-            group: cache.resource.group.clone(),
-            resource: cache.resource.plural.clone(),
-            count: cache.count(),
+        .map(|cache| ResourceSample {
+            group: &cache.resource.group,
+            version: &cache.resource.version,
+            resource: &cache.resource.plural,
+            objects: cache.count(),
+            revision: cache.revision(),
+            counts: &cache.counts,
         })
         .collect();
-    exposition(app.metrics.render(&objects))
+    resources.sort_unstable_by_key(|one| (one.group, one.resource));
+    exposition(app.metrics.render(&resources, &version()))
 }
 
 /// A page in the text format of Prometheus.
@@ -195,47 +199,47 @@ fn aggregated(
     Ok(answer)
 }
 
-/// The v2 document, in JSON or in protobuf, whose media type has two spellings: one of them is not well-formed, and is never
-/// answered with.
-fn swagger(app: &App, headers: &HeaderMap) -> Result<Option<Answer>, Status> {
-    const SPELLED: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-    const MISSPELLED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The media types of a schema in protobuf: one spelling is not well-formed, and is never answered with.
+struct Spellings {
+    right: &'static str,
+    wrong: &'static str,
+}
+
+const V2: Spellings = Spellings {
+    right: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+    wrong: "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+};
+const V3: Spellings = Spellings {
+    right: "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
+    wrong: "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+};
+
+/// A schema document, in JSON or in protobuf, or 406.
+fn schema(app: &App, headers: &HeaderMap, name: &Name, protobuf: &Spellings) -> Result<Option<Answer>, Status> {
     let header = negotiate::accept(headers);
     let entries = negotiate::parse_accept(&header);
     let wanted = entries.iter().map(|entry| entry.media_type).find_map(|media_type| match media_type {
         "application/json" | "application/*" | "*/*" => Some(false),
-        SPELLED | MISSPELLED => Some(true),
+        other if other == protobuf.right || other == protobuf.wrong => Some(true),
         _ => None,
     });
     let in_protobuf = match wanted {
         Some(wanted) => wanted,
         None if header.is_empty() => false,
-        None => return Err(Status::not_acceptable(&["application/json", SPELLED])),
+        None => return Err(Status::not_acceptable(&["application/json", protobuf.right])),
     };
-    let Some(document) = app.documents.get(&Name::Swagger) else { return Ok(None) };
+    let Some(document) = app.documents.get(name) else { return Ok(None) };
     let gzip = negotiate::takes_gzip(headers);
     // Two forms are two entities, which a cache between us and the client must not take for each other.
     let (hash, media_type, body) = if in_protobuf {
         let Encoded { bytes, hash } = document.protobuf_hashed();
-        (hash.as_str(), SPELLED, bytes.clone())
+        (hash.as_str(), protobuf.right, bytes.clone())
     } else {
         (document.hash.as_str(), "application/json", document.json.clone())
     };
     let mut answer = under(hash, headers, || respond::bytes(StatusCode::OK, media_type, body, gzip));
     answer.headers_mut().append(VARY, HeaderValue::from_static("Accept"));
     Ok(Some(answer))
-}
-
-/// A schema document in JSON, or 406.
-fn schema(app: &App, headers: &HeaderMap, name: &Name) -> Result<Option<Answer>, Status> {
-    let header = negotiate::accept(headers);
-    let wanted = ["application/json", "application/*", "*/*"];
-    if !header.is_empty() && !negotiate::parse_accept(&header).iter().any(|entry| wanted.contains(&entry.media_type)) {
-        return Err(Status::not_acceptable(&["application/json"]));
-    }
-    let Some(document) = app.documents.get(name) else { return Ok(None) };
-    let gzip = negotiate::takes_gzip(headers);
-    Ok(Some(tagged(&document, headers, |json| respond::bytes(StatusCode::OK, "application/json", json, gzip))))
 }
 
 /// `/openapi/v3/<name>?hash=`: with the right hash the answer never changes, with another it leads to the right one.
@@ -256,7 +260,7 @@ fn hashed(
         }
         return Ok(Some(answer));
     }
-    let mut answer = schema(app, headers, &Name::OpenApi(name.to_owned()))?;
+    let mut answer = schema(app, headers, &Name::OpenApi(name.to_owned()), &V3)?;
     if asked.is_some()
         && let Some(answer) = &mut answer
     {

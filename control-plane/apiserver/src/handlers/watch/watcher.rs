@@ -1,7 +1,6 @@
 //! One watch being served: from its position in the cache's history to the bytes its client gets.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use apiserver_core::options::ListOptions;
@@ -42,12 +41,10 @@ pub(super) struct Registered {
     app: Arc<App>,
     labels: RequestLabels,
     started: Instant,
-    sent: u64,
 }
 
 impl Registered {
     pub(super) fn new(app: &Arc<App>, call: &Call) -> Self {
-        app.metrics.watchers.fetch_add(1, Ordering::Relaxed);
         let labels = RequestLabels {
             verb: "WATCH",
             group: call.row.group.clone(),
@@ -58,23 +55,22 @@ impl Registered {
             dry_run: false,
         };
         app.metrics.long_running(&labels, 1);
-        Self { app: Arc::clone(app), labels, started: Instant::now(), sent: 0 }
+        Self { app: Arc::clone(app), labels, started: Instant::now() }
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
         let metrics = &self.app.metrics;
-        metrics.watchers.fetch_sub(1, Ordering::Relaxed);
         metrics.long_running(&self.labels, -1);
-        metrics.watch_events(&self.labels.group, &self.labels.resource, self.sent);
-        metrics.request(self.labels.clone(), 200, self.started.elapsed());
+        metrics.ended(&self.labels, 200, self.started.elapsed());
     }
 }
 
 /// One watch being served. It holds no queue: it reads the cache's history as fast as its client reads it.
 pub(super) struct Watcher {
-    registered: Registered,
+    /// Held for what its drop counts.
+    _registered: Registered,
     cache: Arc<Cache>,
     row: Arc<Resource>,
     changes: Receiver<i64>,
@@ -110,7 +106,7 @@ impl Watcher {
             bookmarks: options.allow_watch_bookmarks,
             next_bookmark: Instant::now() + BOOKMARK.mul_f64(0.75 + rand::random::<f64>() / 2.0),
             with_columns: true,
-            registered,
+            _registered: registered,
             cache,
             row,
             prefix,
@@ -144,7 +140,7 @@ impl Watcher {
                     self.changes.borrow_and_update();
                     let Ok(batch) = self.cache.events(&mut following.cursor, BATCH) else {
                         // Too slow, or the cache began anew. The client comes back with its last version.
-                        self.registered.app.metrics.slow_watchers.fetch_add(1, Ordering::Relaxed);
+                        self.cache.counts.terminated.one();
                         return None;
                     };
                     let bytes = self.frames(&following, &batch.events);
@@ -188,10 +184,11 @@ impl Watcher {
         let mut bytes = BytesMut::new();
         while bytes.len() < PIECE {
             let Some(object) = following.initial.pop_front() else { break };
-            self.registered.sent += 1;
             let first = self.is_first();
             let shown = written(&self.row, self.style, first, &Shown::as_it_is(&object));
             let frame = frame(EventType::Added, self.style.wire, &shown);
+            self.cache.counts.initial.one();
+            self.cache.counts.events.observe(frame.len());
             bytes.extend_from_slice(&frame);
         }
         if following.initial.is_empty()
@@ -215,7 +212,6 @@ impl Watcher {
                 object.key.starts_with(&self.prefix) && (everything || matches(&self.row, &self.selection, object))
             });
             let Some(kind) = seen else { continue };
-            self.registered.sent += 1;
             let first = self.is_first();
             // Shared frames are of the kind that is stored.
             let next = if first || self.row.strategy.is_converted() {
@@ -223,6 +219,7 @@ impl Watcher {
             } else {
                 event.frame(kind, self.style, |shown| written(&self.row, self.style, false, shown))
             };
+            self.cache.counts.events.observe(next.len());
             // A single event, the usual case, is sent as the shared bytes themselves.
             if only.is_empty() && bytes.is_empty() {
                 only = next;
