@@ -60,11 +60,12 @@ build:
 image *options: build
     {{ programs }}/image all --out {{ image }} {{ options }}
 
-# The kubectl and the etcds that the suites are written for, where `./just` looks for programs first
+# The kubectls and the etcds that the suites are written for, where `./just` looks for programs first
 [private]
 references: build
     @into="${ORLOP_CACHE:?run ./just}/tools/bin"; tool={{ programs }}/image; \
         $tool tool kubectl usr/bin/kubectl --into "$into"; \
+        $tool tool kubectl/forky usr/bin/kubectl --into "$into" --named kubectl-newest; \
         $tool tool etcd-server usr/bin/etcd --into "$into"; \
         $tool tool etcd-server usr/bin/etcdutl --into "$into"; \
         $tool tool etcd-client usr/bin/etcdctl --into "$into"; \

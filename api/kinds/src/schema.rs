@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::wire::{Zero, message};
+
 /// The type of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Schema {
@@ -66,6 +68,10 @@ pub struct Field {
     pub always: bool,
     /// What it means when it is not there, for keys of lists.
     pub default: Option<Value>,
+    /// What becomes of its zero, if it is a scalar.
+    pub zero: Zero,
+    /// Whether it is a struct that is part of its owner.
+    inline: bool,
 }
 
 /// A definition with fields.
@@ -77,6 +83,8 @@ pub struct Struct {
     pub fields: BTreeMap<String, Field>,
     /// Whether apply changes values of the type as a whole.
     pub atomic: bool,
+    /// The fields that are written even when nobody set them, with what is written then: zeros, and parts without content.
+    pub written: Vec<(String, Value)>,
 }
 
 impl Struct {
@@ -134,12 +142,17 @@ impl Schemas {
             .filter_map(|(name, raw)| {
                 // A struct without any fields is still one; what is no object at all is a scalar.
                 let fields = raw.properties.or_else(|| (raw.kind.as_deref() == Some("object")).then(BTreeMap::new))?;
+                let marks = message(&name).map(|message| &message.zeros);
                 let fields = fields.into_iter().map(|(field, value)| {
                     let required = raw.required.contains(&field);
-                    (field, Field::of(value, required))
+                    let mark = marks.and_then(|marks| marks.get(&field)).copied().unwrap_or_default();
+                    (field, Field::of(value, required, mark))
                 });
-                let fields = fields.collect();
-                Some((name.clone(), Struct { name, fields, atomic: raw.map_type.as_deref() == Some("atomic") }))
+                let fields: BTreeMap<String, Field> = fields.collect();
+                let written =
+                    fields.iter().filter_map(|(name, field)| Some((name.clone(), field.written()?))).collect();
+                let atomic = raw.map_type.as_deref() == Some("atomic");
+                Some((name.clone(), Struct { name, fields, atomic, written }))
             })
             .collect();
         Ok(Self { structs })
@@ -152,7 +165,7 @@ impl Schemas {
 }
 
 impl Field {
-    fn of(raw: Raw, required: bool) -> Self {
+    fn of(raw: Raw, required: bool, mark: Zero) -> Self {
         let list = ListRule {
             merge: raw.patch_strategy.split(',').any(|word| word == "merge"),
             retain_keys: raw.patch_strategy.split(',').any(|word| word == "retainKeys"),
@@ -165,11 +178,31 @@ impl Field {
         let schema = Schema::of(raw);
         let inline = default.as_ref().and_then(Value::as_object).is_some_and(serde_json::Map::is_empty);
         let always = inline || required && matches!(schema, Schema::List(_) | Schema::Struct(_));
-        Self { schema, list, atomic, always, default: default.filter(|_| !inline) }
+        // What must be there and keeps its zero is written always, unless its zero is what it means not to be there.
+        let zero = if mark == Zero::Kept && required && default.is_none() { Zero::Written } else { mark };
+        Self { schema, list, atomic, always, default: default.filter(|_| !inline), zero, inline }
+    }
+
+    /// What is written of the field when nobody set it.
+    fn written(&self) -> Option<Value> {
+        if self.inline {
+            return Some(Value::Object(serde_json::Map::new()));
+        }
+        (self.zero == Zero::Written).then(|| self.schema.zero()).flatten()
     }
 }
 
 impl Schema {
+    /// The zero of a plain scalar.
+    fn zero(&self) -> Option<Value> {
+        match self {
+            Self::Text => Some("".into()),
+            Self::Int32 | Self::Int64 => Some(0.into()),
+            Self::Flag => Some(false.into()),
+            _ => None,
+        }
+    }
+
     fn of(mut raw: Raw) -> Self {
         if let Some(inner) = raw.all_of.pop() {
             return Self::of(inner);

@@ -3,6 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+/// What becomes of the zero of a scalar field: `0`, `false`, the empty text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Zero {
+    /// It says as much as nothing, and is left out.
+    Dropped,
+    /// It was set on purpose, and stays.
+    #[default]
+    Kept,
+    /// It is written even when nobody set it.
+    Written,
+}
+
 /// What a field number stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Slot {
@@ -22,6 +34,8 @@ pub enum Slot {
 pub struct Message {
     /// What each number stands for.
     pub slots: BTreeMap<u32, Slot>,
+    /// What the table says of the zeros of each field, by its name in JSON; none for messages inside this one.
+    pub(crate) zeros: BTreeMap<String, Zero>,
 }
 
 impl Message {
@@ -56,8 +70,14 @@ fn parse(text: &str) -> BTreeMap<String, Message> {
             let mut message = Message::default();
             for (path, field) in words.filter_map(|word| word.split_once('=')) {
                 let path: Vec<u32> = path.split('.').filter_map(|number| number.parse().ok()).collect();
-                let plain = field.trim_end_matches('?');
-                message.insert(&path, plain, plain.len() < field.len());
+                let plain = field.trim_end_matches(['?', '!']);
+                let zero = match &field[plain.len()..] {
+                    "" => Zero::Dropped,
+                    "!" => Zero::Written,
+                    _ => Zero::Kept,
+                };
+                message.insert(&path, plain, zero != Zero::Dropped);
+                message.zeros.insert(plain.to_owned(), zero);
             }
             Some((name, message))
         })

@@ -30,6 +30,28 @@ macro_rules! on_every_store {
     };
 }
 
+/// Makes a test of each behaviour with each kubectl: the one that most operators have, and the newest the distribution
+/// has. A behaviour is an `async fn(Cluster)`.
+#[macro_export]
+macro_rules! with_every_kubectl {
+    ($($name:ident),* $(,)?) => {
+        mod with_kubectl {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::rig::Cluster::start($crate::rig::StoreKind::Orlop).await).await;
+            })*
+        }
+        mod with_newest_kubectl {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let mut cluster = $crate::rig::Cluster::start($crate::rig::StoreKind::Orlop).await;
+                cluster.use_kubectl("kubectl-newest");
+                super::$name(cluster).await;
+            })*
+        }
+    };
+}
+
 /// Where `ConfigMap`s of the default namespace are.
 pub const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 

@@ -292,7 +292,7 @@ fn others() -> Vec<Sample> {
             "csinodes",
             "CSINode",
             false,
-            json!({ "spec": { "drivers": [] } }),
+            json!({ "spec": { "drivers": [{ "name": "d.test", "nodeID": "n" }] } }),
             &["Name", "Drivers", "Age"],
         ),
         sample(

@@ -42,6 +42,7 @@ pub struct Cluster {
     flags: Vec<String>,
     port: u16,
     admin: Login,
+    kubectl: &'static str,
     folder: TempDir,
 }
 
@@ -54,7 +55,8 @@ impl Cluster {
         let store = StoreProcess::start(options.store, folder.path(), &credentials);
         let server = spawn(&credentials, &store, &options.flags, 0, folder.path());
         let admin = credentials.user("kubernetes-admin", Some("system:masters"));
-        let mut cluster = Self { server, store, credentials, flags: options.flags, port: 0, admin, folder };
+        let kubectl = "kubectl";
+        let mut cluster = Self { server, store, credentials, flags: options.flags, port: 0, admin, kubectl, folder };
         cluster.port = cluster.listening_port();
         cluster.ready().await;
         std::fs::write(cluster.kubeconfig(), cluster.admin.kubeconfig(&cluster.url())).expect("write a kubeconfig");
@@ -178,9 +180,14 @@ impl Cluster {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
+    /// Takes another program as kubectl from here on.
+    pub fn use_kubectl(&mut self, program: &'static str) {
+        self.kubectl = program;
+    }
+
     /// kubectl, ready to be started.
     pub fn kubectl_command(&self, args: &[&str]) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new("kubectl");
+        let mut command = tokio::process::Command::new(self.kubectl);
         command
             .arg("--kubeconfig")
             .arg(self.kubeconfig())

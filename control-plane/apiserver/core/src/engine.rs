@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::apply;
 use crate::authorize::User;
 use crate::field::{Errors, Path};
+use crate::form;
 use crate::kinds::service::ClusterIps;
 use crate::metadata;
 use crate::object::Object;
@@ -89,11 +90,13 @@ pub fn prepare_create(
     metadata::strip(&mut object);
     let strategy = &resource.strategy;
     strategy.default(&mut object);
+    form::complete(&resource.schema, &mut object);
     if let Some(manager) = context.manager {
         apply::track(resource, None, None, &mut object, manager, context.now);
     }
     metadata::fill_new(&mut object, context);
     strategy.prepare_create(&mut object, context)?;
+    form::complete(&resource.schema, &mut object);
     if strategy.generation_changes(&object, &object).is_some() {
         object.set(&["metadata", "generation"], 1);
     }
@@ -138,12 +141,14 @@ pub fn prepare_update(
         new.remove(&["metadata", "namespace"]);
     }
     strategy.default(&mut new);
+    form::complete(&resource.schema, &mut new);
     if let Some(manager) = context.manager {
         apply::track(resource, subresource, Some(old), &mut new, manager, context.now);
     }
     metadata::carry_over(&mut new, old);
     let replacing = Replacing { old, part: Part::of(subresource) };
     strategy.prepare_update(&mut new, replacing, context)?;
+    form::complete(&resource.schema, &mut new);
     if let Some(generation) = old.generation() {
         new.set(&["metadata", "generation"], generation);
     }

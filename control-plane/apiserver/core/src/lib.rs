@@ -12,6 +12,7 @@ pub mod discovery;
 pub mod engine;
 pub mod eviction;
 pub mod field;
+mod form;
 pub mod kinds;
 mod metadata;
 pub mod names;

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use kinds::wire::Zero;
 use kinds::{Schema, Struct};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -239,7 +240,9 @@ impl<'w, 's> Node<'w, 's> {
                 // An empty list says no more than none, except that an empty list of owners is a wish to forget them.
                 Value::Array(items) => items.is_empty() && key != "managedFields",
                 Value::Object(map) => map.is_empty() && matches!(field.schema, Schema::Map(_)),
-                Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+                Value::Bool(flag) => !flag && field.zero == Zero::Dropped,
+                Value::Number(number) => number.as_i64() == Some(0) && field.zero == Zero::Dropped,
+                Value::String(text) => text.is_empty() && field.zero == Zero::Dropped,
             };
             if drop {
                 map.remove(&key);

@@ -4,7 +4,9 @@ mod binding;
 mod cells;
 mod containers;
 mod defaults;
+mod ephemeral;
 mod quality;
+mod resize;
 mod update;
 mod validation;
 mod volumes;
@@ -24,6 +26,11 @@ use crate::strategy::{Part, Reach, Replacing, Strategy};
 
 /// The lists of containers a pod has.
 const CONTAINER_LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
+
+/// Marks the shadow of a pod that a node runs from a file of its own.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+/// What a write of a subresource leaves as it is, besides the status.
+const OWN_METADATA: [&str; 4] = ["labels", "annotations", "finalizers", "ownerReferences"];
 
 /// The strategy.
 #[derive(Debug)]
@@ -57,21 +64,22 @@ impl Strategy for Pod {
 
     fn prepare_update(&self, new: &mut Object, replacing: Replacing<'_>, _: &Context<'_>) -> Result<(), Status> {
         let old = replacing.old;
-        let put_back = |new: &mut Object, path: &[&str]| match old.at(path).cloned() {
-            Some(value) => new.set(path, value),
-            None => {
-                new.remove(path);
-            }
-        };
         match replacing.part {
             Part::Status => {
                 for path in [&["spec"][..], &["metadata", "ownerReferences"], &["status", "qosClass"]] {
-                    put_back(new, path);
+                    new.take_over(path, old);
                 }
             }
             // What a binding may change has been decided by `bind`.
             Part::Other("binding") => {}
-            Part::Main | Part::Other(_) => put_back(new, &["status"]),
+            Part::Other(part @ ("ephemeralcontainers" | "resize")) => {
+                new.take_over(&["status"], old);
+                for member in OWN_METADATA {
+                    new.take_over(&["metadata", member], old);
+                }
+                if part == "resize" { resize::prepare(new, old) } else { ephemeral::prepare(new, old) }
+            }
+            Part::Main | Part::Other(_) => new.take_over(&["status"], old),
         }
         Ok(())
     }
@@ -100,6 +108,8 @@ impl Strategy for Pod {
         match replacing.part {
             Part::Status => update::validate_status(new, replacing.old, errors),
             Part::Other("binding") => {}
+            Part::Other("ephemeralcontainers") => ephemeral::validate(new, replacing.old, errors),
+            Part::Other("resize") => resize::validate(new, replacing.old, errors),
             Part::Main | Part::Other(_) => update::validate(new, replacing.old, errors),
         }
     }

@@ -212,3 +212,106 @@ fn tables_say_how_a_pod_is() {
     );
     assert_eq!(cell(json!({ "phase": "Running" }), true), want("0/1", "Terminating", "0"));
 }
+
+fn updated(part: &str, old: Value, new: Value) -> Object {
+    match try_update(&row(), Some(part), old, new).unwrap() {
+        Updated::Store(prepared) => prepared.object,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn containers_for_debugging_join_and_stay() {
+    let with = |ephemeral: Value| {
+        let mut pod = simple();
+        pod["metadata"]["labels"] = json!({ "ignored": "here" });
+        pod["spec"]["nodeName"] = "ignored".into();
+        pod["spec"]["ephemeralContainers"] = ephemeral;
+        pod
+    };
+    let debugger = json!({ "name": "debug", "image": "sh", "targetContainerName": "c" });
+    let joined = updated("ephemeralcontainers", simple(), with(json!([debugger])));
+    assert_eq!(joined.list(&["spec", "ephemeralContainers"])[0]["name"], "debug");
+    assert_eq!((joined.at(&["spec", "nodeName"]), joined.labels().count(), joined.generation()), (None, 0, Some(2)));
+
+    let errors = |ephemeral| update_errors(&row(), Some("ephemeralcontainers"), simple(), with(ephemeral));
+    assert_eq!(
+        errors(json!([{ "name": "c", "image": "sh", "ports": [{ "containerPort": 1 }], "targetContainerName": "x" }])),
+        [
+            "spec.ephemeralContainers[0].name: Duplicate value: \"c\"",
+            "spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container",
+            "spec.ephemeralContainers[0].targetContainerName: Not found: \"x\"",
+        ]
+    );
+    let old = stored(joined);
+    let mut gone = old.clone();
+    gone.remove(&["spec", "ephemeralContainers"]);
+    let mut other = old.clone();
+    other.set(&["spec", "ephemeralContainers"], json!([{ "name": "debug", "image": "bash" }]));
+    for (new, what) in [(gone, "removed"), (other, "changed")] {
+        let refused = prepare_update(&row(), Some("ephemeralcontainers"), &old, new, &context()).unwrap_err();
+        assert!(
+            refused.message.contains(&format!("existing ephemeral containers \"debug\" may not be {what}")),
+            "{}",
+            refused.message
+        );
+    }
+}
+
+fn sized(resources: Value) -> Value {
+    json!({ "spec": { "containers": [{ "name": "c", "image": "nginx", "resources": resources }] } })
+}
+
+#[test]
+fn processor_time_and_memory_can_be_resized() {
+    let old = || sized(json!({ "requests": { "cpu": "100m", "memory": "64Mi" }, "limits": { "cpu": "200m" } }));
+    let mut new =
+        sized(json!({ "requests": { "cpu": "150m", "memory": "64Mi" }, "limits": { "cpu": "300m", "memory": "1Gi" } }));
+    new["spec"]["containers"][0]["image"] = "ignored".into();
+    let resized = updated("resize", old(), new);
+    let container = &resized.list(&["spec", "containers"])[0];
+    assert_eq!(container["resources"]["limits"], json!({ "cpu": "300m", "memory": "1Gi" }));
+    assert_eq!((&container["image"], resized.generation()), (&json!("nginx"), Some(2)));
+
+    let errors = |resources| update_errors(&row(), Some("resize"), old(), sized(resources));
+    let requests = json!({ "cpu": "100m", "memory": "64Mi" });
+    assert_eq!(
+        errors(json!({ "requests": { "cpu": "100m" } })),
+        [
+            "spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed",
+            "spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed",
+        ]
+    );
+    let more = json!({ "cpu": "200m", "ephemeral-storage": "1Gi" });
+    assert_eq!(
+        errors(json!({ "requests": requests, "limits": more })),
+        ["spec: Forbidden: only cpu and memory resources are mutable"]
+    );
+    assert_eq!(
+        errors(
+            json!({ "requests": { "cpu": "200m", "memory": "64Mi" }, "limits": { "cpu": "200m", "memory": "64Mi" } })
+        ),
+        ["spec: Invalid value: \"Burstable\": Pod QOS Class may not change as a result of resizing"]
+    );
+    let mut renamed = old();
+    renamed["spec"]["containers"][0]["name"] = "d".into();
+    assert_eq!(
+        update_errors(&row(), Some("resize"), old(), renamed),
+        ["spec: Forbidden: containers may not be renamed or reordered on resize"]
+    );
+}
+
+#[test]
+fn nodes_that_do_not_tell_what_containers_have_cannot_resize_them() {
+    let pod = |cpu: &str| sized(json!({ "requests": { "cpu": cpu } }));
+    let mut old = stored(create(&row(), pod("100m")));
+    let mut new = old.clone();
+    new.set(&["spec"], testing::object(&row(), pod("200m")).at(&["spec"]).cloned().unwrap());
+    let mut status = json!([{ "name": "c", "state": { "running": {} } }]);
+    old.set(&["status", "containerStatuses"], status.clone());
+    let refused = prepare_update(&row(), Some("resize"), &old, new.clone(), &context()).unwrap_err();
+    assert!(refused.message.contains("Pod running on node without support for resize"), "{}", refused.message);
+    status[0]["resources"] = json!({ "requests": { "cpu": "100m" } });
+    old.set(&["status", "containerStatuses"], status);
+    assert!(prepare_update(&row(), Some("resize"), &old, new, &context()).is_ok());
+}
