@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::sync::OnceCell;
 
 use crate::app::{App, Phase};
 use crate::hooks::Hook;
@@ -41,10 +42,10 @@ impl Check {
         }
     }
 
-    async fn passes(self, app: &App) -> bool {
+    async fn passes(self, app: &App, store_is_well: &OnceCell<bool>) -> bool {
         match self {
             Self::Ping => true,
-            Self::Store | Self::StoreReady => store_is_well(app).await,
+            Self::Store | Self::StoreReady => *store_is_well.get_or_init(|| self::store_is_well(app)).await,
             Self::WatchCaches => app.caches().all(|cache| cache.is_ready()),
             Self::Started(hook) => app.hooks.is_done(hook),
             Self::Registered => app.hooks.is_done(Hook::Registration),
@@ -110,7 +111,7 @@ pub(crate) async fn serve(app: &Arc<App>, path: &str, parameters: &[(String, Str
     let checks = endpoint.checks();
     if !single.is_empty() {
         let check = checks.into_iter().find(|check| check.name() == single)?;
-        return Some(if passes(app, endpoint, check).await {
+        return Some(if passes(app, endpoint, check, &OnceCell::new()).await {
             respond::text(StatusCode::OK, "ok")
         } else {
             respond::text(
@@ -123,11 +124,12 @@ pub(crate) async fn serve(app: &Arc<App>, path: &str, parameters: &[(String, Str
         parameters.iter().filter(|(key, _)| key == "exclude").map(|(_, value)| value.as_str()).collect();
     let mut lines = String::new();
     let mut failed = Vec::new();
+    let store_is_well = OnceCell::new();
     for check in &checks {
         let name = check.name();
         if excluded.contains(name) {
             let _ = writeln!(lines, "[+]{name} excluded: ok");
-        } else if passes(app, endpoint, *check).await {
+        } else if passes(app, endpoint, *check, &store_is_well).await {
             let _ = writeln!(lines, "[+]{name} ok");
         } else {
             let _ = writeln!(lines, "[-]{name} failed: reason withheld");
@@ -168,9 +170,11 @@ fn note(app: &App, endpoint: &'static str, failed: &[&'static str]) {
 
 /// Whether a check passes, which is counted. A server that is still starting is alive: liveness takes what is to be done once as
 /// done.
-async fn passes(app: &App, endpoint: Endpoint, check: Check) -> bool {
+///
+/// The store is asked once for all checks that share `store_is_well`.
+async fn passes(app: &App, endpoint: Endpoint, check: Check, store_is_well: &OnceCell<bool>) -> bool {
     let starting = endpoint == Endpoint::Livez && matches!(check, Check::Started(_) | Check::Registered);
-    let passed = starting || check.passes(app).await;
+    let passed = starting || check.passes(app, store_is_well).await;
     app.metrics.health.checked(endpoint.name(), check.name(), passed);
     passed
 }

@@ -241,6 +241,9 @@ impl Flags {
 
 /// The value of a flag as Go's programs show theirs; `None` for what is no flag of ours, such as `--help`.
 fn shown(flag: &clap::Arg, matches: &ArgMatches) -> Option<String> {
+    if !flag.get_action().takes_values() {
+        return None;
+    }
     let values = matches.try_get_raw(flag.get_id().as_str()).ok()?;
     let values: Vec<_> = values.into_iter().flatten().map(|value| value.to_string_lossy()).collect();
     let many = matches!(flag.get_action(), ArgAction::Append);
