@@ -27,6 +27,7 @@ pub(crate) fn generate(definitions: &BTreeMap<String, Value>, kinds: &[Kind]) ->
         let row = rows.last_mut().unwrap_or_else(|| panic!("{FILE}: before any resource: {line}"));
         let (member, value) = match word {
             "subresource" => ("subresources", table.subresource(row, rest)),
+            "connect" => ("subresources", connection(rest)),
             "select" => ("selectable", select(rest)),
             "column" => ("columns", table.column(row, rest, 0)),
             "wide" => ("columns", table.column(row, rest, 1)),
@@ -39,6 +40,17 @@ pub(crate) fn generate(definitions: &BTreeMap<String, Value>, kinds: &[Kind]) ->
         row[member].as_array_mut().expect("made as a list").push(value);
     }
     rows
+}
+
+/// `log get Pod`
+fn connection(rest: &str) -> Value {
+    let words: Vec<&str> = rest.split(' ').collect();
+    let [name, verbs, kind] = words.as_slice() else { panic!("{FILE}: not three words: {rest}") };
+    let verbs: Vec<&str> = verbs.split(',').collect();
+    assert!(verbs.iter().all(|verb| VERBS.contains(verb)), "{FILE}: no verbs: {rest}");
+    json!({
+        "name": name, "verbs": verbs, "group": "", "version": "v1", "kind": kind, "definition": "", "connects": true,
+    })
 }
 
 struct Table<'a> {

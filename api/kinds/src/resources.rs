@@ -55,10 +55,13 @@ pub struct Subresource {
     pub version: String,
     /// Kind of the body.
     pub kind: String,
-    /// Name of the body's schema definition.
+    /// Name of the body's schema definition; empty for connections.
     pub definition: String,
     /// What can be done.
     pub verbs: Vec<String>,
+    /// Whether it connects to what the object stands for.
+    #[serde(default)]
+    pub connects: bool,
 }
 
 /// A field for field selectors.

@@ -3,6 +3,7 @@
 mod apply;
 mod bind;
 mod components;
+mod connect;
 mod evict;
 mod list;
 pub(crate) mod paths;
@@ -31,7 +32,10 @@ use crate::http::respond::{self, Answer};
 /// Answers a call.
 pub(crate) async fn serve(app: &Arc<App>, call: &Call, verb: Verb) -> Result<Answer, Status> {
     let (row, target) = (&call.row, &call.target);
-    if !target.rest.is_empty() || (!row.is_namespaced() && row.plural != "namespaces" && !target.namespace.is_empty()) {
+    let connects = row.connects(&target.subresource);
+    if (!target.rest.is_empty() && !connects)
+        || (!row.is_namespaced() && row.plural != "namespaces" && !target.namespace.is_empty())
+    {
         return Err(Status::no_such_path());
     }
     let collection = target.name.is_empty();
@@ -48,6 +52,9 @@ pub(crate) async fn serve(app: &Arc<App>, call: &Call, verb: Verb) -> Result<Ans
             Some(subresource) if !subresource.verbs.contains(&verb) => return Err(Status::method_not_allowed()),
             Some(_) => {}
         },
+    }
+    if connects {
+        return connect::connect(app, call).await;
     }
     if !row.stored && matches!(verb, Verb::Get | Verb::List) {
         return components::serve(app, call).await;

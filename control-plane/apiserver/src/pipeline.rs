@@ -161,7 +161,11 @@ async fn authenticated(
                 return Err(Status::no_such_path());
             };
             let verb = verb.ok_or_else(Status::method_not_allowed)?;
-            let form = negotiate::answer(&parts.headers, &query, Allowed::Objects)?;
+            // What answers on a connection is not ours to encode.
+            let form = match row.connects(&target.subresource) {
+                true => Negotiated::PLAIN,
+                false => negotiate::answer(&parts.headers, &query, Allowed::Objects)?,
+            };
             let call = Call::new(Arc::clone(row), target.clone(), user, parts, query, form, body);
             let outcome = handlers::serve(app, &call, verb).await;
             let warnings = call.warnings();

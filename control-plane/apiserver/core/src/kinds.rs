@@ -203,6 +203,7 @@ fn subresource(one: kinds::Subresource) -> Subresource {
         version: one.version,
         kind: one.kind,
         schema: one.definition,
+        connects: one.connects,
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod authorize;
+pub mod connect;
 pub mod continuation;
 pub mod decode;
 pub mod discovery;

@@ -84,10 +84,12 @@ pub struct Subresource {
     pub version: String,
     /// Kind of the body: the resource's own, or for example `Binding`.
     pub kind: String,
-    /// Name of the body's schema definition.
+    /// Name of the body's schema definition; empty for connections.
     pub schema: String,
     /// What can be done.
     pub verbs: Vec<Verb>,
+    /// Whether it connects to what the object stands for: its kind is that of the options in the query.
+    pub connects: bool,
 }
 
 /// A printer column of the Table form.
@@ -229,6 +231,11 @@ impl Resource {
     /// Whether the verb is served.
     pub fn allows(&self, verb: Verb) -> bool {
         self.verbs.contains(&verb)
+    }
+
+    /// Whether that path below an object is a connection.
+    pub fn connects(&self, subresource: &str) -> bool {
+        self.subresource(subresource).is_some_and(|one| one.connects)
     }
 
     /// The subresource of that name.

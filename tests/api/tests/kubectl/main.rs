@@ -18,6 +18,7 @@ with_every_kubectl!(
     sets_follow_their_load,
     the_systems_own_kinds_are_shown,
     certificates_are_approved_by_hand,
+    pods_are_resized_debugged_and_asked_for_their_logs,
 );
 
 async fn objects_are_made_shown_changed_and_deleted(cluster: Cluster) {
@@ -305,4 +306,35 @@ async fn certificates_are_approved_by_hand(cluster: Cluster) {
     assert_eq!(rows[2][5], "Denied");
     let said = run(&["describe", "csr", "ann"]).await;
     assert!(said.contains("Requesting User:     kubernetes-admin"), "{said}");
+}
+
+async fn pods_are_resized_debugged_and_asked_for_their_logs(cluster: Cluster) {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\nspec:\n  containers:\n  - name: main\n    image: example.test/a\n    resources: {requests: {cpu: 100m}}\n";
+    cluster.kubectl_input(&["create", "-f", "-"], pod).await;
+    let patch = r#"{"spec":{"containers":[{"name":"main","resources":{"requests":{"cpu":"250m"}}}]}}"#;
+    let said = cluster.kubectl(&["patch", "pod", "p", "--subresource=resize", "-p", patch]).await;
+    assert_eq!(said, "pod/p patched\n");
+    let cpu =
+        cluster.kubectl(&["get", "pod", "p", "-o", "jsonpath={.spec.containers[0].resources.requests.cpu}"]).await;
+    assert_eq!(cpu, "250m");
+    let removed = r#"[{"op":"remove","path":"/spec/containers/0/resources/requests"}]"#;
+    let said =
+        cluster.kubectl_fails(&["patch", "pod", "p", "--subresource=resize", "--type=json", "-p", removed]).await;
+    assert!(said.contains("resource requests cannot be removed"), "{said}");
+
+    let debug = ["debug", "p", "--image=example.test/sh", "--container=debugger", "--target=main", "--profile=general"];
+    cluster.kubectl(&debug).await;
+    let path = "jsonpath={.spec.ephemeralContainers[0].name} {.spec.ephemeralContainers[0].targetContainerName}";
+    assert_eq!(cluster.kubectl(&["get", "pod", "p", "-o", path]).await, "debugger main");
+
+    assert_eq!(cluster.kubectl(&["logs", "p", "-c", "main"]).await, "");
+    let said = cluster.kubectl_fails(&["logs", "p", "-c", "nobody"]).await;
+    assert!(said.contains("container nobody is not valid for pod p"), "{said}");
+    let said = cluster.kubectl_fails(&["exec", "p", "-c", "main", "--", "true"]).await;
+    assert!(said.contains("pod p does not have a host assigned"), "{said}");
+    let said =
+        cluster.kubectl_fails(&["get", "--raw", "/api/v1/namespaces/default/services/kubernetes:nope/proxy/x"]).await;
+    assert!(said.contains("no service port \"nope\" found for service \"kubernetes\""), "{said}");
+    let said = cluster.kubectl_fails(&["get", "--raw", "/api/v1/namespaces/default/pods/p/proxy/"]).await;
+    assert!(said.contains("address not allowed"), "{said}");
 }

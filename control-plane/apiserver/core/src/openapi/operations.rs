@@ -207,7 +207,7 @@ impl<'a> Paths<'a> {
         ] {
             add(verb, self.item_operation(&item, method, action, &row.schema));
         }
-        for sub in &row.subresources {
+        for sub in row.subresources.iter().filter(|sub| !sub.connects) {
             let path = format!("{item}/{}", sub.name);
             for verb in &sub.verbs {
                 let (method, action) = match verb {
