@@ -239,4 +239,24 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn what_is_written_apart_is_owned_apart() {
+        use crate::strategy::{Part, Reach};
+        let without = |reach: Reach, section: &'static str| match reach {
+            Reach::But(paths) => paths.contains(&[section].as_slice()),
+            Reach::Only(paths) => !paths.iter().any(|path| path.first() == Some(&section)),
+        };
+        let rows = rows();
+        let mixed: Vec<&str> = rows
+            .iter()
+            .filter(|row| row.subresource("status").is_some())
+            .filter(|row| {
+                let reach = |part| row.strategy.reach(part);
+                !without(reach(Part::Main), "status") || !without(reach(Part::Status), "spec")
+            })
+            .map(|row| row.plural.as_str())
+            .collect();
+        assert_eq!(mixed, Vec::<&str>::new());
+    }
 }
