@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::cache::Cache;
 use crate::documents::Documents;
 use crate::flow::Flow;
+use crate::hooks::Hooks;
 use crate::inflight::InFlight;
 use crate::metrics::Metrics;
 use crate::options::Options;
@@ -51,6 +52,8 @@ pub(crate) struct App {
     pub(crate) phase: watch::Sender<Phase>,
     /// Connections that went on in another protocol than HTTP.
     pub(crate) switched: TaskTracker,
+    /// What is done of what a server does once after its start.
+    pub(crate) hooks: Hooks,
     /// Whether the objects a fresh server makes are there.
     pub(crate) bootstrapped: watch::Sender<bool>,
     /// Which checks failed when a health endpoint was last asked.
@@ -74,6 +77,7 @@ impl App {
             documents: Documents::new(registry.clone(), options.advertise, options.listen.port()),
             phase: watch::Sender::new(Phase::Serving),
             switched: TaskTracker::new(),
+            hooks: Hooks::default(),
             bootstrapped: watch::Sender::new(false),
             unwell: Mutex::default(),
             flow: options.fairness.then(|| Arc::new(Flow::new((options.max_reads + options.max_writes) as u64))),

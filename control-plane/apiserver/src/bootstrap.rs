@@ -1,24 +1,26 @@
-//! What a fresh server makes itself: the system namespaces, the system's priority classes, the default range of addresses, the
-//! levels and flows of requests, the rows of what it serves, and the `kubernetes` Service with its endpoints.
+//! What a fresh server makes itself, and every server keeps as it should be: the system namespaces, the system's priority
+//! classes, the default range of addresses, the levels and flows of requests, the rows of what it serves, what it tells others,
+//! its own lease, and the `kubernetes` Service with its endpoints.
 //!
 //! Several servers share the Service: each keeps a record of its address alive on a lease, and the endpoints are the
 //! addresses of all records.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+mod identity;
+mod kubernetes_service;
+mod published;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use apiserver_core::engine::{Prepared, Updated, prepare_update};
-use apiserver_core::kinds::service::Cidr;
+use apiserver_core::engine::{Context, Prepared, Updated, prepare_update};
 use apiserver_core::kinds::{api_service, flow_control};
 use apiserver_core::{Object, Resource, Status};
 use backoff::Backoff;
-use bytes::Bytes;
 use futures::{TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::hooks::Hook;
 use crate::store_client::StoreError;
 use crate::writes::{self, Writer};
 
@@ -42,11 +44,7 @@ const DEFAULT_RANGE: &str = "kubernetes";
 /// Objects made at once: enough to share the store's flushes, few enough to leave room for others.
 const AT_ONCE: usize = 16;
 const FLOW_CONTROL: &str = "flowcontrol.apiserver.k8s.io";
-/// Where the records of servers are.
-const SERVERS: &str = "/registry/masterleases/";
-/// How long a record outlives its server.
-const RECORD_TTL: Duration = Duration::from_secs(15);
-/// How often the record is renewed and the endpoints are compared with the records.
+/// How often this server shows that it is there, and everything here is looked at anew.
 const RECONCILE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +75,9 @@ pub(crate) async fn run(app: Arc<App>, port: u16) {
             Err(BootstrapError::Record(StoreError::NoSpace(_))) => {
                 // The objects are there. Whoever wants to read, or to delete what fills the store, must get in.
                 tracing::warn!("the store has no space for the record of this server");
+                for hook in [Hook::KubernetesService, Hook::Identity, Hook::IdentityCollector] {
+                    app.hooks.done(hook);
+                }
                 app.bootstrapped.send_replace(true);
                 RECONCILE
             }
@@ -91,12 +92,7 @@ pub(crate) async fn run(app: Arc<App>, port: u16) {
 
 /// Takes this server's address out of the endpoints: it is going away in good order.
 pub(crate) async fn leave(app: &Arc<App>, port: u16) {
-    let gone = app.store.remove(&record_key(app.options.advertise)).await.map_err(BootstrapError::from);
-    let left = match gone {
-        Ok(()) => endpoints(app, port).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = left {
+    if let Err(error) = kubernetes_service::leave(app, port).await {
         tracing::info!(error = %chain::Chain(&error), "the address of this server stays until its record expires");
     }
 }
@@ -105,17 +101,20 @@ async fn round(app: &Arc<App>, port: u16) -> Result<(), BootstrapError> {
     for name in NAMESPACES {
         ensure(app, app.core_row("namespaces"), None, json!({ "metadata": { "name": name } })).await?;
     }
+    app.hooks.done(Hook::Namespaces);
     let priorities = app.registry.lookup("scheduling.k8s.io", "v1", "priorityclasses");
     for (name, value, description) in PRIORITIES {
         let class = json!({ "metadata": { "name": name }, "value": value, "description": description });
         ensure(app, priorities, None, class).await?;
     }
+    app.hooks.done(Hook::PriorityClasses);
     default_range(app).await?;
-    ensure(app, app.core_row("services"), Some("default"), service(app, port)).await?;
-    system_objects(app).await?;
-    let lease = app.store.grant(RECORD_TTL).await?;
-    app.store.put(&record_key(app.options.advertise), Bytes::from_static(b"{}"), lease).await?;
-    endpoints(app, port).await
+    app.hooks.done(Hook::ServiceRange);
+    futures::try_join!(system_objects(app), published::keep(app))?;
+    // What follows writes each time, and comes last: a store without space refuses it, and everything else is there by then.
+    kubernetes_service::keep(app, port).await?;
+    app.hooks.done(Hook::KubernetesService);
+    identity::keep(app).await
 }
 
 /// Makes the levels and flows of requests, and the rows of what is served: many at once, so that a fresh cluster is soon ready.
@@ -127,7 +126,35 @@ async fn system_objects(app: &Arc<App>) -> Result<(), BootstrapError> {
         (row("apiregistration.k8s.io", "apiservices"), api_service::local(&app.registry)),
     ];
     let all = objects.into_iter().flat_map(|(row, objects)| objects.into_iter().map(move |object| Ok((row, object))));
-    stream::iter(all).try_for_each_concurrent(AT_ONCE, |(row, object)| ensure(app, row, None, object)).await
+    stream::iter(all).try_for_each_concurrent(AT_ONCE, |(row, object)| ensure(app, row, None, object)).await?;
+    app.hooks.done(Hook::FlowControl);
+    remove_stale_rows(app).await?;
+    app.hooks.done(Hook::Registration);
+    Ok(())
+}
+
+/// Removes the rows of groups and versions that an earlier release of this server made, and that are not served any more.
+async fn remove_stale_rows(app: &Arc<App>) -> Result<(), BootstrapError> {
+    let Some(row) = app.registry.lookup("apiregistration.k8s.io", "v1", "apiservices") else { return Ok(()) };
+    let Some(cache) = app.cache(row) else { return Ok(()) };
+    let prefix = row.key_prefix(None);
+    let user = writes::own_user();
+    let writer = Writer { app, row, user: &user, dry_run: false, manager: None };
+    for cached in cache.snapshot().range(&prefix, &prefix) {
+        let name = cached.key.strip_prefix(prefix.as_str()).unwrap_or_default();
+        let stale = |row: &Object| api_service::is_stale(&app.registry, row);
+        if !cached.tree().is_ok_and(|row| stale(&row)) {
+            continue;
+        }
+        let failed = |source| BootstrapError::Object { what: format!("remove the row {name}"), source };
+        if let Some(live) = writer.live(&cached.key, "get").await.map_err(failed)?
+            && stale(&live.object)
+        {
+            tracing::info!(name, "the row of a version that is not served any more is removed");
+            writer.delete(&cached.key, &live).await.map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the range of addresses the command line names, ready for use. A cluster that has gained its second family gains it here.
@@ -135,44 +162,33 @@ async fn default_range(app: &Arc<App>) -> Result<(), BootstrapError> {
     let Some(row) = app.registry.lookup("networking.k8s.io", "v1", "servicecidrs") else { return Ok(()) };
     let cidrs: Vec<String> = app.options.service_ranges.iter().map(ToString::to_string).collect();
     ensure(app, Some(row), None, json!({ "metadata": { "name": DEFAULT_RANGE }, "spec": { "cidrs": cidrs } })).await?;
-    let user = writes::own_user();
-    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(writes::OWN_MANAGER) };
-    let absent = || Status::not_found(row, DEFAULT_RANGE);
-    let failed = |source| BootstrapError::Object { what: format!("servicecidrs {DEFAULT_RANGE}"), source };
-    let unchanged =
-        |old: &Object| Ok(Updated::Unchanged(Prepared { object: without_version(old), warnings: Vec::new() }));
-    writer
-        .change(&row.key(None, DEFAULT_RANGE), absent, |old, context| {
-            let had = old.list(&["spec", "cidrs"]);
-            if had.len() != 1 || cidrs.len() != 2 || had[0] != *cidrs[0] {
-                return unchanged(old);
-            }
-            let mut new = old.clone();
-            new.set(&["spec", "cidrs"], cidrs.clone());
-            prepare_update(row, None, old, new, context)
-        })
-        .await
-        .map_err(failed)?;
-    writer
-        .change(&row.key(None, DEFAULT_RANGE), absent, |old, context| {
-            // Of a range that is not the one of the command line nobody here knows whether it is ready.
-            let ours =
-                old.list(&["spec", "cidrs"]).iter().map(Value::as_str).eq(cidrs.iter().map(|one| Some(one.as_str())));
-            if !ours || old.list(&["status", "conditions"]).iter().any(|one| one["type"] == "Ready") {
-                return unchanged(old);
-            }
-            let mut conditions = old.list(&["status", "conditions"]).to_vec();
-            conditions.push(json!({
-                "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes default Service CIDR is ready",
-                "lastTransitionTime": apiserver_core::time::seconds(context.now),
-            }));
-            let mut new = old.clone();
-            new.set(&["status", "conditions"], conditions);
-            prepare_update(row, Some("status"), old, new, context)
-        })
-        .await
-        .map(|_| ())
-        .map_err(failed)
+    adjust(app, row, None, DEFAULT_RANGE, |old, _| {
+        let had = old.list(&["spec", "cidrs"]);
+        if had.len() != 1 || cidrs.len() != 2 || had[0] != *cidrs[0] {
+            return None;
+        }
+        let mut new = old.clone();
+        new.set(&["spec", "cidrs"], cidrs.clone());
+        Some(new)
+    })
+    .await?;
+    adjust_part(app, row, (None, DEFAULT_RANGE), Some("status"), |old, now| {
+        // Of a range that is not the one of the command line nobody here knows whether it is ready.
+        let ours =
+            old.list(&["spec", "cidrs"]).iter().map(Value::as_str).eq(cidrs.iter().map(|one| Some(one.as_str())));
+        if !ours || old.list(&["status", "conditions"]).iter().any(|one| one["type"] == "Ready") {
+            return None;
+        }
+        let mut conditions = old.list(&["status", "conditions"]).to_vec();
+        conditions.push(json!({
+            "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes default Service CIDR is ready",
+            "lastTransitionTime": apiserver_core::time::seconds(now),
+        }));
+        let mut new = old.clone();
+        new.set(&["status", "conditions"], conditions);
+        Some(new)
+    })
+    .await
 }
 
 /// Creates an object unless the cache shows that it is there.
@@ -195,106 +211,36 @@ async fn ensure(
         .map_err(|source| BootstrapError::Object { what: format!("{} {name}", row.plural), source })
 }
 
-/// The Service clients inside the cluster reach the API by. Its address is the first of the range.
-fn service(app: &App, port: u16) -> Value {
-    let range = app.options.service_ranges.first();
-    let address = range.and_then(|range| range.nth(1)).map(|address| address.to_string()).unwrap_or_default();
-    let family = range.map_or("IPv4", Cidr::family);
-    json!({
-        "metadata": {
-            "name": "kubernetes",
-            "labels": { "component": "apiserver", "provider": "kubernetes" },
-        },
-        "spec": {
-            "type": "ClusterIP",
-            "clusterIP": address,
-            "clusterIPs": [address],
-            "ipFamilies": [family],
-            "ipFamilyPolicy": "SingleStack",
-            "sessionAffinity": "None",
-            "ports": [{ "name": "https", "port": 443, "protocol": "TCP", "targetPort": port }],
-        },
-    })
+/// Makes an object what `edit` makes of it at a time; `None` leaves it as it is.
+async fn adjust(
+    app: &Arc<App>,
+    row: &Arc<Resource>,
+    namespace: Option<&str>,
+    name: &str,
+    edit: impl Fn(&Object, jiff::Timestamp) -> Option<Object>,
+) -> Result<(), BootstrapError> {
+    adjust_part(app, row, (namespace, name), None, edit).await
 }
 
-fn record_key(address: IpAddr) -> String {
-    format!("{SERVERS}{address}")
-}
-
-/// Makes the endpoints of the Service, in both their forms, the addresses of all servers.
-async fn endpoints(app: &Arc<App>, port: u16) -> Result<(), BootstrapError> {
-    let records = app.store.list(SERVERS, SERVERS, 0, 0).await?;
-    let addresses: BTreeSet<IpAddr> = records
-        .kvs
-        .iter()
-        .filter_map(|kv| std::str::from_utf8(&kv.key).ok()?.strip_prefix(SERVERS)?.parse::<IpAddr>().ok())
-        // A machine without a network has no address that others could use.
-        .filter(|address| !address.is_loopback())
-        .collect();
-    if let Some(row) = app.core_row("endpoints") {
-        // The slice is written here, too: nobody else is to make one out of these.
-        let labels = json!({ "endpointslice.kubernetes.io/skip-mirror": "true" });
-        keep(app, row, labels, &json!({ "subsets": subsets(&addresses, port) })).await?;
-    }
-    if let Some(row) = app.registry.lookup("discovery.k8s.io", "v1", "endpointslices") {
-        let labels = json!({ "kubernetes.io/service-name": "kubernetes" });
-        keep(app, row, labels, &slice(&addresses, app.options.advertise, port)).await?;
-    }
-    Ok(())
-}
-
-/// Makes the members of the object `kubernetes` in the namespace `default` those of `content`.
-async fn keep(app: &Arc<App>, row: &Arc<Resource>, labels: Value, content: &Value) -> Result<(), BootstrapError> {
-    let mut fresh = content.clone();
-    fresh["metadata"] = json!({ "name": "kubernetes", "labels": labels });
-    ensure(app, Some(row), Some("default"), fresh).await?;
-    let members = || content.as_object().into_iter().flatten();
+/// The same for a subresource.
+async fn adjust_part(
+    app: &Arc<App>,
+    row: &Arc<Resource>,
+    (namespace, name): (Option<&str>, &str),
+    subresource: Option<&str>,
+    edit: impl Fn(&Object, jiff::Timestamp) -> Option<Object>,
+) -> Result<(), BootstrapError> {
     let user = writes::own_user();
     let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(writes::OWN_MANAGER) };
-    writer
-        .change(
-            &row.key(Some("default"), "kubernetes"),
-            || Status::not_found(row, "kubernetes"),
-            |old, context| {
-                if members().all(|(name, value)| old.at(&[name]).unwrap_or(&Value::Null) == value) {
-                    return Ok(Updated::Unchanged(Prepared { object: without_version(old), warnings: Vec::new() }));
-                }
-                let mut new = old.clone();
-                for (name, value) in members() {
-                    new.set(&[name], value.clone());
-                }
-                prepare_update(row, None, old, new, context)
-            },
-        )
-        .await
-        .map(|_| ())
-        .map_err(|source| BootstrapError::Object { what: format!("{} kubernetes", row.plural), source })
-}
-
-fn without_version(object: &Object) -> Object {
-    let mut object = object.clone();
-    object.remove(&["metadata", "resourceVersion"]);
-    object
-}
-
-fn subsets(addresses: &BTreeSet<IpAddr>, port: u16) -> Value {
-    if addresses.is_empty() {
-        return json!([]);
-    }
-    let addresses: Vec<Value> = addresses.iter().map(|address| json!({ "ip": address.to_string() })).collect();
-    json!([{ "addresses": addresses, "ports": [{ "name": "https", "port": port, "protocol": "TCP" }] }])
-}
-
-/// A slice holds addresses of one family: that of this server's own.
-fn slice(addresses: &BTreeSet<IpAddr>, own: IpAddr, port: u16) -> Value {
-    let endpoints: Vec<Value> = addresses
-        .iter()
-        .filter(|address| address.is_ipv4() == own.is_ipv4())
-        .map(|address| json!({ "addresses": [address.to_string()], "conditions": { "ready": true } }))
-        .collect();
-    json!({
-        "addressType": if own.is_ipv4() { "IPv4" } else { "IPv6" },
-        "endpoints": endpoints,
-        "ports": [{ "name": "https", "port": port, "protocol": "TCP" }],
-    })
+    let decide = |old: &Object, context: &Context<'_>| {
+        if let Some(new) = edit(old, context.now) {
+            return prepare_update(row, subresource, old, new, context);
+        }
+        let mut object = old.clone();
+        object.remove(&["metadata", "resourceVersion"]);
+        Ok(Updated::Unchanged(Prepared { object, warnings: Vec::new() }))
+    };
+    let absent = || Status::not_found(row, name);
+    let changed = writer.change(&row.key(namespace, name), absent, decide).await;
+    changed.map(|_| ()).map_err(|source| BootstrapError::Object { what: format!("{} {name}", row.plural), source })
 }

@@ -14,8 +14,10 @@ mod kept;
 mod object;
 mod state;
 
+use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use apiserver_core::Resource;
@@ -25,6 +27,7 @@ pub(crate) use event::{CacheEvent, EventType, Form, Shown, Style, Wire, frame};
 pub(crate) use object::{CachedObject, Entry, Unreadable, message, metadata, served, with_resource_version};
 pub(crate) use state::{Batch, Cursor, Overrun, Snapshot};
 
+use crate::metrics::ResourceCounts;
 use state::State;
 
 /// How long a read waits for the cache to reach a revision.
@@ -45,6 +48,10 @@ pub(crate) struct Cache {
     tells_progress: AtomicBool,
     /// The revision of this server's own newest write to the resource.
     written: AtomicI64,
+    /// Keys of stored values that cannot be read.
+    unreadable: Mutex<BTreeSet<Box<str>>>,
+    /// What is counted of the resource.
+    pub(crate) counts: ResourceCounts,
 }
 
 /// The cache did not reach a revision in time.
@@ -65,6 +72,8 @@ impl Cache {
             target: watch::Sender::new(0),
             tells_progress: AtomicBool::new(false),
             written: AtomicI64::new(0),
+            unreadable: Mutex::default(),
+            counts: ResourceCounts::default(),
         }
     }
 
@@ -158,6 +167,18 @@ impl Cache {
     /// Wakes up whenever the cache has seen more.
     pub(crate) fn changes(&self) -> watch::Receiver<i64> {
         self.revision.subscribe()
+    }
+
+    /// How many stored values below a prefix cannot be read, and are in no snapshot.
+    pub(crate) fn unreadable(&self, prefix: &str) -> usize {
+        self.unreadable_keys()
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(|key| key.starts_with(prefix))
+            .count()
+    }
+
+    fn unreadable_keys(&self) -> MutexGuard<'_, BTreeSet<Box<str>>> {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Number of objects.

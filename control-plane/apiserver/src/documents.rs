@@ -10,6 +10,8 @@ use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha512};
 
+use crate::health;
+
 /// An encoded document.
 #[derive(Debug)]
 pub(crate) struct Document {
@@ -17,36 +19,69 @@ pub(crate) struct Document {
     pub(crate) json: Bytes,
     /// Hash of the JSON in capital hexadecimal digits; the `ETag`, in quotes, and the hash in URLs.
     pub(crate) hash: String,
-    /// Definition of its kind, if it is an object.
-    definition: &'static str,
-    protobuf: OnceLock<Bytes>,
+    /// What it is.
+    kind: Kind,
+    protobuf: OnceLock<Encoded>,
+}
+
+/// What a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// An object, by its definition.
+    Object(&'static str),
+    /// The v2 schema.
+    Swagger,
+    /// A v3 schema, or the index of those, which has no protobuf form.
+    OpenApi,
+}
+
+/// A document in another form.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    /// The bytes.
+    pub(crate) bytes: Bytes,
+    /// Their hash, as that of the JSON.
+    pub(crate) hash: String,
+}
+
+/// A hash as an `ETag` carries it.
+fn hash(bytes: &[u8]) -> String {
+    Sha512::digest(bytes).iter().fold(String::with_capacity(128), |mut text, byte| {
+        let _ = write!(text, "{byte:02X}");
+        text
+    })
 }
 
 impl Document {
-    fn new(definition: &'static str, value: &Value) -> Self {
+    fn new(kind: Kind, value: &Value) -> Self {
         let json = Bytes::from(value.to_string());
-        let mut hash = String::with_capacity(128);
-        for byte in Sha512::digest(&json) {
-            let _ = write!(hash, "{byte:02X}");
-        }
-        Self { json, hash, definition, protobuf: OnceLock::new() }
+        Self { hash: hash(&json), json, kind, protobuf: OnceLock::new() }
     }
 
-    /// The document in protobuf, if it is an object or the v2 document; made when it is first asked for.
+    /// The document in protobuf; made when it is first asked for.
     pub(crate) fn protobuf(&self) -> Bytes {
-        let make = || {
+        self.protobuf_hashed().bytes.clone()
+    }
+
+    /// The same with its own hash.
+    pub(crate) fn protobuf_hashed(&self) -> &Encoded {
+        self.protobuf.get_or_init(|| {
             let tree: Value = serde_json::from_slice(&self.json).unwrap_or_default();
-            match self.definition {
-                "" => openapi::v2_protobuf(&tree).into(),
-                definition => protobuf::object(definition, &tree).into(),
-            }
-        };
-        self.protobuf.get_or_init(make).clone()
+            let bytes = match self.kind {
+                Kind::Swagger => openapi::v2_protobuf(&tree),
+                Kind::OpenApi => openapi::v3_protobuf(&tree),
+                Kind::Object(definition) => protobuf::object(definition, &tree),
+            };
+            Encoded { hash: hash(&bytes), bytes: bytes.into() }
+        })
     }
 
     /// Definition of the document's kind; empty if it is no object.
     pub(crate) fn definition(&self) -> &'static str {
-        self.definition
+        match self.kind {
+            Kind::Object(definition) => definition,
+            Kind::Swagger | Kind::OpenApi => "",
+        }
     }
 }
 
@@ -74,14 +109,15 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    fn definition(&self) -> &'static str {
+    fn kind(&self) -> Kind {
         match self {
-            Self::Versions => "io.k8s.apimachinery.pkg.apis.meta.v1.APIVersions",
-            Self::Groups => "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList",
-            Self::Group(_) => "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup",
-            Self::Resources(_, _) => "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList",
-            Self::AggregatedCore | Self::AggregatedGroups => protobuf::AGGREGATED,
-            Self::OpenApiIndex | Self::OpenApi(_) | Self::Swagger => "",
+            Self::Versions => Kind::Object("io.k8s.apimachinery.pkg.apis.meta.v1.APIVersions"),
+            Self::Groups => Kind::Object("io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList"),
+            Self::Group(_) => Kind::Object("io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup"),
+            Self::Resources(_, _) => Kind::Object("io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList"),
+            Self::AggregatedCore | Self::AggregatedGroups => Kind::Object(protobuf::AGGREGATED),
+            Self::OpenApiIndex | Self::OpenApi(_) => Kind::OpenApi,
+            Self::Swagger => Kind::Swagger,
         }
     }
 }
@@ -107,7 +143,7 @@ impl Documents {
             return Some(Arc::clone(made));
         }
         // Made outside the lock: two at once make the same, and only one stays.
-        let document = Arc::new(Document::new(name.definition(), &self.make(name)?));
+        let document = Arc::new(Document::new(name.kind(), &self.make(name)?));
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(made.entry(name.clone()).or_insert(document)))
     }
@@ -139,9 +175,14 @@ impl Documents {
             paths.push(format!("/apis/{group}"));
             paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
         }
-        paths.extend(
-            ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"].map(str::to_owned),
-        );
+        let own = ["/flagz", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3", "/statusz", "/version"];
+        paths.extend(own.map(str::to_owned));
+        paths.extend(self.registry.groups().into_iter().flat_map(|(group, versions)| {
+            let root = if group.is_empty() { "api".to_owned() } else { format!("apis/{group}") };
+            versions.into_iter().map(move |version| format!("/openapi/v3/{root}/{version}"))
+        }));
+        paths.extend(health::paths());
+        paths.sort_unstable();
         paths
     }
 }

@@ -12,6 +12,7 @@ mod remove;
 mod review;
 mod watch;
 mod write;
+mod zpages;
 
 use std::sync::Arc;
 
@@ -95,7 +96,10 @@ fn object(call: &Call, code: StatusCode, json: Bytes) -> Result<Answer, Status> 
             }
             respond::value(code, "", &table(call, &metadata, &[object], true, beta)?, call.form)
         }
-        Transform::Metadata { beta } => respond::json(code, protobuf::PARTIAL, partial(&json, beta).into(), call.form),
+        Transform::Metadata { beta } => {
+            let partial = partial(crate::cache::metadata(&json), beta);
+            respond::json(code, protobuf::PARTIAL, partial.into(), call.form)
+        }
     })
 }
 
@@ -134,11 +138,11 @@ fn meta_version(beta: bool) -> &'static str {
     if beta { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" }
 }
 
-/// `PartialObjectMetadata` of an object in JSON, whose metadata is taken as it is written.
-fn partial(json: &[u8], beta: bool) -> String {
+/// `PartialObjectMetadata` in JSON around metadata that is written already.
+fn partial(metadata: &[u8], beta: bool) -> Vec<u8> {
     let version = meta_version(beta);
-    let metadata = crate::cache::metadata(json);
-    format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"{version}\",\"metadata\":{metadata}}}")
+    let head = format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"{version}\",\"metadata\":");
+    [head.as_bytes(), metadata, b"}"].concat()
 }
 
 /// Puts the version of `meta.k8s.io` the client asked for, into the rows' objects too.

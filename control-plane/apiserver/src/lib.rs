@@ -18,6 +18,7 @@ mod duration;
 mod flow;
 mod handlers;
 mod health;
+mod hooks;
 mod http;
 mod inflight;
 mod metrics;
@@ -34,7 +35,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use apiserver_core::Registry;
-use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -60,15 +60,15 @@ enum RunError {
 /// Runs the API server until SIGTERM or SIGINT. `args` begin with the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     telemetry::init();
-    let flags = match Flags::try_parse_from(args) {
-        Ok(flags) => flags,
+    let checked = match Flags::read(args) {
+        Ok(checked) => checked,
         Err(error) => {
             // Help and version are no failures; clap knows where each belongs.
             let _ = error.print();
             return ExitCode::from(error.exit_code().clamp(0, 255) as u8);
         }
     };
-    let options = match flags.check() {
+    let options = match checked {
         Ok(options) => options,
         Err(error) => {
             tracing::error!(%error, "the command line is wrong");

@@ -1,237 +1,122 @@
 //! What this server counts, under upstream's names, in the text format of Prometheus.
 
-use std::collections::BTreeMap;
+mod health;
+mod histogram;
+mod process;
+mod requests;
+mod resource;
+mod store;
+
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// Upper bounds of request durations, in seconds; upstream's.
-const REQUEST_BUCKETS: &[f64] = &[
-    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
-    45.0, 60.0,
-];
-/// Upper bounds of durations of the store's answers, in seconds; upstream's.
-const STORE_BUCKETS: &[f64] = &[
-    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
-    45.0, 60.0,
-];
+use bytes::Bytes;
+use futures::Stream;
+use serde_json::Value;
 
-/// The labels of one request.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct RequestLabels {
-    /// The verb in capitals, as upstream writes it.
-    pub(crate) verb: &'static str,
-    /// API group.
-    pub(crate) group: String,
-    /// API version.
-    pub(crate) version: String,
-    /// Plural, empty for other paths.
-    pub(crate) resource: String,
-    /// Subresource or, for other paths, nothing.
-    pub(crate) subresource: String,
-    /// `resource`, `namespace` or `cluster`; empty for other paths.
-    pub(crate) scope: &'static str,
-    /// Whether nothing is stored.
-    pub(crate) dry_run: bool,
-}
-
-impl RequestLabels {
-    fn write(&self, out: &mut String) {
-        let _ = write!(
-            out,
-            "dry_run=\"{}\",group=\"{}\",resource=\"{}\",scope=\"{}\",subresource=\"{}\",verb=\"{}\",version=\"{}\"",
-            if self.dry_run { "All" } else { "" },
-            escape(&self.group),
-            escape(&self.resource),
-            self.scope,
-            escape(&self.subresource),
-            self.verb,
-            escape(&self.version),
-        );
-    }
-}
-
-/// A distribution over fixed buckets.
-#[derive(Debug, Clone)]
-pub(crate) struct Histogram {
-    bounds: &'static [f64],
-    counts: Vec<u64>,
-    sum: f64,
-}
-
-impl Histogram {
-    /// Nothing observed yet; `bounds` are the upper ones, in order.
-    pub(crate) fn new(bounds: &'static [f64]) -> Self {
-        Self { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0 }
-    }
-
-    /// One more value.
-    pub(crate) fn observe(&mut self, value: f64) {
-        self.counts[self.bounds.partition_point(|bound| *bound < value)] += 1;
-        self.sum += value;
-    }
-
-    /// Writes the samples of a series.
-    pub(crate) fn write(&self, name: &str, labels: &str, out: &mut String) {
-        let comma = if labels.is_empty() { "" } else { "," };
-        let mut total = 0;
-        for (index, count) in self.counts.iter().enumerate() {
-            total += count;
-            let bound = self.bounds.get(index).map_or_else(|| "+Inf".to_owned(), ToString::to_string);
-            let _ = writeln!(out, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}");
-        }
-        let _ = writeln!(out, "{name}_sum{{{labels}}} {}\n{name}_count{{{labels}}} {total}", self.sum);
-    }
-}
-
-#[derive(Default)]
-struct Tables {
-    requests: BTreeMap<(RequestLabels, u16), u64>,
-    durations: BTreeMap<RequestLabels, Histogram>,
-    store: BTreeMap<&'static str, Histogram>,
-    store_errors: BTreeMap<&'static str, u64>,
-    long_running: BTreeMap<RequestLabels, i64>,
-    watch_events: BTreeMap<(String, String), u64>,
-}
+use crate::http::respond::Body;
+use health::HealthMetrics;
+pub(crate) use histogram::Histogram;
+pub(crate) use requests::RequestLabels;
+use requests::Requests;
+pub(crate) use resource::{ResourceCounts, ResourceSample};
+use store::StoreCalls;
 
 /// Everything counted. One per server; cheap calls from any task.
 pub(crate) struct Metrics {
     started: Instant,
-    tables: Mutex<Tables>,
+    requests: Mutex<Requests>,
+    store: Mutex<StoreCalls>,
     /// Reading requests being served.
     pub(crate) reads: AtomicI64,
     /// Changing requests being served.
     pub(crate) writes: AtomicI64,
+    /// Watches being served, in whatever way.
+    pub(crate) watchers: AtomicI64,
     /// Open connections.
     pub(crate) connections: AtomicI64,
     /// Requests refused because too many are being served.
     pub(crate) rejected: AtomicI64,
-    /// Watchers closed because they fell behind.
-    pub(crate) slow_watchers: AtomicI64,
-    /// Watchers now.
-    pub(crate) watchers: AtomicI64,
-}
-
-/// A sample that is asked for when the page is made.
-pub(crate) struct ObjectCount {
-    /// API group.
-    pub(crate) group: String,
-    /// Plural.
-    pub(crate) resource: String,
-    /// How many there are.
-    pub(crate) count: usize,
+    /// Handshakes that failed.
+    pub(crate) handshake_errors: AtomicI64,
+    /// Requests of users who are known.
+    authenticated: AtomicI64,
+    /// Requests of users who are not.
+    unauthenticated: AtomicI64,
+    /// Checks of health.
+    pub(crate) health: HealthMetrics,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         Self {
             started: Instant::now(),
-            tables: Mutex::default(),
+            requests: Mutex::default(),
+            store: Mutex::default(),
             reads: AtomicI64::new(0),
             writes: AtomicI64::new(0),
+            watchers: AtomicI64::new(0),
             connections: AtomicI64::new(0),
             rejected: AtomicI64::new(0),
-            slow_watchers: AtomicI64::new(0),
-            watchers: AtomicI64::new(0),
+            handshake_errors: AtomicI64::new(0),
+            authenticated: AtomicI64::new(0),
+            unauthenticated: AtomicI64::new(0),
+            health: HealthMetrics::default(),
         }
     }
 }
 
-impl Metrics {
-    fn tables(&self) -> std::sync::MutexGuard<'_, Tables> {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
+impl Metrics {
     /// How long the server has been running.
     pub(crate) fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// A request was answered.
-    pub(crate) fn request(&self, labels: RequestLabels, code: u16, took: Duration) {
-        let mut tables = self.tables();
-        let labels_of_duration = labels.clone();
-        *tables.requests.entry((labels, code)).or_default() += 1;
-        let duration = tables.durations.entry(labels_of_duration).or_insert_with(|| Histogram::new(REQUEST_BUCKETS));
-        duration.observe(took.as_secs_f64());
+    /// A request was answered, with `body` on its way to the client, which is counted as it goes.
+    pub(crate) fn answered(self: &Arc<Self>, labels: RequestLabels, code: u16, took: Duration, body: &mut Body) {
+        let known = if code == 401 { &self.unauthenticated } else { &self.authenticated };
+        known.fetch_add(1, Ordering::Relaxed);
+        let mut requests = locked(&self.requests);
+        requests.answered(&labels, code, took);
+        match body {
+            Body::Whole(bytes) => requests.sent(&labels, bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Body::Stream(stream) => {
+                let inner = std::mem::replace(stream, Box::pin(futures::stream::empty()));
+                *stream = Box::pin(Counted { inner, bytes: 0, labels, metrics: Arc::clone(self) });
+            }
+        }
+    }
+
+    /// A long-running request ended.
+    pub(crate) fn ended(&self, labels: &RequestLabels, code: u16, took: Duration) {
+        locked(&self.requests).answered(labels, code, took);
     }
 
     /// The store answered, or did not in time.
     pub(crate) fn store_request(&self, operation: &'static str, took: Duration, answered: bool) {
-        let mut tables = self.tables();
-        let durations = tables.store.entry(operation).or_insert_with(|| Histogram::new(STORE_BUCKETS));
-        durations.observe(took.as_secs_f64());
-        if !answered {
-            *tables.store_errors.entry(operation).or_default() += 1;
-        }
+        locked(&self.store).answered(operation, took, answered);
     }
 
     /// A long-running request began (`1`) or ended (`-1`).
     pub(crate) fn long_running(&self, labels: &RequestLabels, change: i64) {
-        let mut tables = self.tables();
-        match tables.long_running.get_mut(labels) {
-            Some(count) => *count += change,
-            None => {
-                tables.long_running.insert(labels.clone(), change);
-            }
-        }
+        locked(&self.requests).running(labels, change);
     }
 
-    /// Events were sent to a watcher.
-    pub(crate) fn watch_events(&self, group: &str, kind: &str, count: u64) {
-        let mut tables = self.tables();
-        *tables.watch_events.entry((group.to_owned(), kind.to_owned())).or_default() += count;
-    }
-
-    /// The page.
-    pub(crate) fn render(&self, objects: &[ObjectCount]) -> String {
-        let mut out = String::with_capacity(16 << 10);
-        {
-            let tables = self.tables();
-            head(&mut out, "apiserver_request_total", "counter", "Requests by verb, resource, scope and code.");
-            for ((labels, code), count) in &tables.requests {
-                let _ = write!(out, "apiserver_request_total{{code=\"{code}\",");
-                labels.write(&mut out);
-                let _ = writeln!(out, "}} {count}");
-            }
-            head(&mut out, "apiserver_request_duration_seconds", "histogram", "Time to answer a request.");
-            for (labels, histogram) in &tables.durations {
-                let mut text = String::new();
-                labels.write(&mut text);
-                histogram.write("apiserver_request_duration_seconds", &text, &mut out);
-            }
-            head(&mut out, "apiserver_longrunning_requests", "gauge", "Long-running requests being served.");
-            for (labels, count) in &tables.long_running {
-                out.push_str("apiserver_longrunning_requests{");
-                labels.write(&mut out);
-                let _ = writeln!(out, "}} {count}");
-            }
-            head(&mut out, "apiserver_watch_events_total", "counter", "Events sent to watchers.");
-            for ((group, kind), count) in &tables.watch_events {
-                let _ = writeln!(
-                    out,
-                    "apiserver_watch_events_total{{group=\"{}\",kind=\"{}\"}} {count}",
-                    escape(group),
-                    escape(kind)
-                );
-            }
-            head(&mut out, "etcd_request_duration_seconds", "histogram", "Time the store took to answer.");
-            for (operation, histogram) in &tables.store {
-                histogram.write("etcd_request_duration_seconds", &format!("operation=\"{operation}\""), &mut out);
-            }
-            head(&mut out, "etcd_request_errors_total", "counter", "Calls the store did not answer well.");
-            for (operation, count) in &tables.store_errors {
-                let _ = writeln!(out, "etcd_request_errors_total{{operation=\"{operation}\"}} {count}");
-            }
-        }
+    /// The page. `version` is what `/version` tells.
+    pub(crate) fn render(&self, resources: &[ResourceSample<'_>], version: &Value) -> String {
+        let mut out = String::with_capacity(64 << 10);
+        locked(&self.requests).write(&mut out);
         head(&mut out, "apiserver_current_inflight_requests", "gauge", "Requests being served.");
-        let _ = writeln!(
-            out,
-            "apiserver_current_inflight_requests{{request_kind=\"mutating\"}} {}\napiserver_current_inflight_requests{{request_kind=\"readOnly\"}} {}",
-            self.writes.load(Ordering::Relaxed),
-            self.reads.load(Ordering::Relaxed),
-        );
+        for (kind, count) in [("mutating", &self.writes), ("readOnly", &self.reads)] {
+            let count = count.load(Ordering::Relaxed);
+            let _ = writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"{kind}\"}} {count}");
+        }
         for (name, kind, help, value) in [
             (
                 "apiserver_rejected_requests_total",
@@ -240,30 +125,69 @@ impl Metrics {
                 &self.rejected,
             ),
             ("apiserver_open_connections", "gauge", "Open connections.", &self.connections),
-            (
-                "apiserver_terminated_watchers_total",
-                "counter",
-                "Watchers closed because they fell behind.",
-                &self.slow_watchers,
-            ),
-            ("apiserver_registered_watchers", "gauge", "Watchers being served.", &self.watchers),
+            ("apiserver_tls_handshake_errors_total", "counter", "Handshakes that failed.", &self.handshake_errors),
         ] {
             head(&mut out, name, kind, help);
             let _ = writeln!(out, "{name} {}", value.load(Ordering::Relaxed));
         }
-        head(&mut out, "apiserver_resource_objects", "gauge", "Stored objects per resource.");
-        for one in objects {
-            let _ = writeln!(
-                out,
-                "apiserver_resource_objects{{group=\"{}\",resource=\"{}\"}} {}",
-                escape(&one.group),
-                escape(&one.resource),
-                one.count
-            );
+        head(&mut out, "authentication_attempts", "counter", "Requests by whether their user is known.");
+        for (result, count) in [("failure", &self.unauthenticated), ("success", &self.authenticated)] {
+            let _ = writeln!(out, "authentication_attempts{{result=\"{result}\"}} {}", count.load(Ordering::Relaxed));
         }
-        process(&mut out, self.started);
+        resource::write(resources, &mut out);
+        locked(&self.store).write(&mut out);
+        build(version, &mut out);
+        process::write(&mut out, self.started);
         out
     }
+}
+
+/// A body that counts itself, and tells when it ends or is given up.
+struct Counted {
+    inner: std::pin::Pin<Box<dyn Stream<Item = Bytes> + Send>>,
+    bytes: u64,
+    labels: RequestLabels,
+    metrics: Arc<Metrics>,
+}
+
+impl Stream for Counted {
+    type Item = Bytes;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Bytes>> {
+        let next = self.inner.as_mut().poll_next(context);
+        if let std::task::Poll::Ready(Some(bytes)) = &next {
+            self.bytes += bytes.len() as u64;
+        }
+        next
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        locked(&self.metrics.requests).sent(&self.labels, self.bytes);
+    }
+}
+
+/// Which program this is, from what `/version` tells.
+fn build(version: &Value, out: &mut String) {
+    const LABELS: [(&str, &str); 9] = [
+        ("build_date", "buildDate"),
+        ("compiler", "compiler"),
+        ("git_commit", "gitCommit"),
+        ("git_tree_state", "gitTreeState"),
+        ("git_version", "gitVersion"),
+        ("go_version", "goVersion"),
+        ("major", "major"),
+        ("minor", "minor"),
+        ("platform", "platform"),
+    ];
+    let labels =
+        LABELS.map(|(label, name)| format!("{label}=\"{}\"", escape(version[name].as_str().unwrap_or_default())));
+    head(out, "kubernetes_build_info", "gauge", "Which program this is.");
+    let _ = writeln!(out, "kubernetes_build_info{{{}}} 1", labels.join(","));
 }
 
 /// Begins a metric.
@@ -276,46 +200,15 @@ pub(crate) fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// The process's own figures, as far as the kernel tells them.
-fn process(out: &mut String, started: Instant) {
-    let start = SystemTime::now() - started.elapsed();
-    let start = start.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-    head(out, "process_start_time_seconds", "gauge", "Start of the process since the epoch.");
-    let _ = writeln!(out, "process_start_time_seconds {start}");
-    if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
-        let kilobytes = |name: &str| -> Option<u64> {
-            let line = status.lines().find(|line| line.starts_with(name))?;
-            line.split_whitespace().nth(1)?.parse().ok()
-        };
-        for (name, field) in [("process_resident_memory_bytes", "VmRSS:"), ("process_virtual_memory_bytes", "VmSize:")]
-        {
-            if let Some(kilobytes) = kilobytes(field) {
-                head(out, name, "gauge", "Memory of the process.");
-                let _ = writeln!(out, "{name} {}", kilobytes * 1024);
-            }
-        }
-    }
-    if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
-        head(out, "process_open_fds", "gauge", "Open file descriptors.");
-        let _ = writeln!(out, "process_open_fds {}", entries.count());
-    }
-    if let Ok(stat) = std::fs::read_to_string("/proc/self/stat") {
-        // Fields 14 and 15, counted behind the command in parentheses, in ticks of 1/100 s on every Linux of ours.
-        let behind = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let ticks: u64 = behind.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-        head(out, "process_cpu_seconds_total", "counter", "Processor time used.");
-        let _ = writeln!(out, "process_cpu_seconds_total {}", ticks as f64 / 100.0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use futures::StreamExt as _;
+    use serde_json::json;
+
     use super::*;
 
-    #[test]
-    fn a_request_appears_under_its_labels_and_in_its_bucket() {
-        let metrics = Metrics::default();
-        let labels = RequestLabels {
+    fn labels() -> RequestLabels {
+        RequestLabels {
             verb: "LIST",
             group: String::new(),
             version: "v1".into(),
@@ -323,14 +216,43 @@ mod tests {
             subresource: String::new(),
             scope: "cluster",
             dry_run: false,
-        };
-        metrics.request(labels, 200, Duration::from_millis(30));
-        let page = metrics.render(&[ObjectCount { group: String::new(), resource: "pods".into(), count: 3 }]);
-        let labels = r#"dry_run="",group="",resource="pods",scope="cluster",subresource="",verb="LIST",version="v1""#;
-        assert!(page.contains(&format!("apiserver_request_total{{code=\"200\",{labels}}} 1\n")), "{page}");
-        assert!(page.contains(&format!("apiserver_request_duration_seconds_bucket{{{labels},le=\"0.025\"}} 0\n")));
-        assert!(page.contains(&format!("apiserver_request_duration_seconds_bucket{{{labels},le=\"0.05\"}} 1\n")));
-        assert!(page.contains("apiserver_resource_objects{group=\"\",resource=\"pods\"} 3\n"));
-        assert!(page.contains("process_start_time_seconds "));
+        }
+    }
+
+    const SHOWN: &str = r#"group="",resource="pods",scope="cluster",subresource="",verb="LIST",version="v1""#;
+
+    #[test]
+    fn a_request_appears_under_its_labels_and_in_its_buckets() {
+        let metrics = Arc::new(Metrics::default());
+        let mut body = Body::Whole(Some(Bytes::from(vec![0; 5000])));
+        metrics.answered(labels(), 200, Duration::from_millis(30), &mut body);
+        let page = metrics.render(&[], &json!({ "minor": "37" }));
+        for line in [
+            format!("apiserver_request_total{{code=\"200\",component=\"apiserver\",dry_run=\"\",{SHOWN}}} 1\n"),
+            format!(
+                "apiserver_request_duration_seconds_bucket{{component=\"apiserver\",dry_run=\"\",{SHOWN},le=\"0.025\"}} 0\n"
+            ),
+            format!("apiserver_request_sli_duration_seconds_bucket{{component=\"apiserver\",{SHOWN},le=\"0.05\"}} 1\n"),
+            format!("apiserver_response_sizes_bucket{{component=\"apiserver\",{SHOWN},le=\"1000\"}} 0\n"),
+            format!("apiserver_response_sizes_bucket{{component=\"apiserver\",{SHOWN},le=\"10000\"}} 1\n"),
+            "authentication_attempts{result=\"success\"} 1\n".to_owned(),
+            "minor=\"37\"".to_owned(),
+            "process_start_time_seconds ".to_owned(),
+        ] {
+            assert!(page.contains(&line), "{line} is not in {page}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_counted_when_it_ends() {
+        let metrics = Arc::new(Metrics::default());
+        let pieces = futures::stream::iter([Bytes::from_static(b"abc"), Bytes::from_static(b"de")]);
+        let mut body = Body::Stream(Box::pin(pieces));
+        metrics.answered(labels(), 200, Duration::ZERO, &mut body);
+        let sum = format!("apiserver_response_sizes_sum{{component=\"apiserver\",{SHOWN}}} 5\n");
+        assert!(!metrics.render(&[], &Value::Null).contains(&sum));
+        let Body::Stream(stream) = body else { panic!("still a stream") };
+        assert_eq!(stream.collect::<Vec<_>>().await.concat(), b"abcde");
+        assert!(metrics.render(&[], &Value::Null).contains(&sum));
     }
 }

@@ -1,11 +1,13 @@
 //! The command line: kube-apiserver's flag names, read as written and then checked as a whole.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use apiserver_core::kinds::service::Cidr;
-use clap::Parser;
+use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::duration;
 
@@ -56,7 +58,7 @@ pub(crate) struct Flags {
     #[arg(long, default_value = "30000-32767")]
     service_node_port_range: String,
     /// Lets requests without credentials in as `system:anonymous`.
-    #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
+    #[arg(long, default_value_t = false, action = ArgAction::Set)]
     anonymous_auth: bool,
     /// How long an event is kept.
     #[arg(long, default_value = "1h", value_parser = duration::parse)]
@@ -164,6 +166,8 @@ pub(crate) struct Options {
     pub(crate) shutdown_delay: Duration,
     /// Where to write the address listened on.
     pub(crate) listen_address_file: Option<PathBuf>,
+    /// Every flag and what it is, given or not, for whoever asks how the server was started.
+    pub(crate) flags: BTreeMap<String, String>,
 }
 
 /// Every bad flag, one per line.
@@ -172,6 +176,20 @@ pub(crate) struct Options {
 pub(crate) struct Invalid(Vec<String>);
 
 impl Flags {
+    /// Reads a command line and checks it.
+    ///
+    /// # Errors
+    ///
+    /// What clap makes of flags that cannot be read; the inner error is for those that do not fit together.
+    pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Result<Options, Invalid>, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(args)?;
+        let shown =
+            command.get_arguments().filter_map(|flag| Some((flag.get_long()?.to_owned(), shown(flag, &matches)?)));
+        let flags: BTreeMap<_, _> = shown.collect();
+        Ok(Self::from_arg_matches(&matches)?.check().map(|options| Options { flags, ..options }))
+    }
+
     /// Checks the flags together and reports every bad one at once.
     pub(crate) fn check(self) -> Result<Options, Invalid> {
         let mut errors = Vec::new();
@@ -251,8 +269,20 @@ impl Flags {
             watch_grace: self.shutdown_watch_termination_grace_period,
             shutdown_delay: self.shutdown_delay_duration,
             listen_address_file: self.listen_address_file,
+            flags: BTreeMap::new(),
         })
     }
+}
+
+/// The value of a flag as Go's programs show theirs; `None` for what is no flag of ours, such as `--help`.
+fn shown(flag: &clap::Arg, matches: &ArgMatches) -> Option<String> {
+    if !flag.get_action().takes_values() {
+        return None;
+    }
+    let values = matches.try_get_raw(flag.get_id().as_str()).ok()?;
+    let values: Vec<_> = values.into_iter().flatten().map(|value| value.to_string_lossy()).collect();
+    let many = matches!(flag.get_action(), ArgAction::Append);
+    Some(if many { format!("[{}]", values.join(",")) } else { values.join(",") })
 }
 
 /// The address others reach this machine at: the one listened on or, if that says nothing, that of the interface which
@@ -308,7 +338,7 @@ mod tests {
     ];
 
     fn parse(more: &[&str]) -> Result<Options, Invalid> {
-        Flags::try_parse_from(NEEDED.iter().chain(more)).unwrap().check()
+        Flags::read(NEEDED.iter().chain(more).map(OsString::from)).unwrap()
     }
 
     #[test]
@@ -319,6 +349,17 @@ mod tests {
         assert_eq!(options.service_ranges[0].to_string(), "10.0.0.0/24");
         assert_eq!(options.event_ttl, Duration::from_mins(90));
         assert!(!options.anonymous);
+    }
+
+    #[test]
+    fn every_flag_is_shown_with_what_it_is() {
+        let flags = parse(&["--event-ttl=1h30m"]).unwrap().flags;
+        let shown = |name: &str| flags.get(name).map(String::as_str);
+        assert_eq!(shown("event-ttl"), Some("1h30m"));
+        assert_eq!(shown("secure-port"), Some("6443"));
+        assert_eq!(shown("etcd-servers"), Some("[https://a:2379,https://b:2379]"));
+        assert_eq!(shown("advertise-address"), Some(""));
+        assert_eq!((shown("help"), shown("version")), (None, None));
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub(crate) async fn serve(app: Arc<App>, connection: Arc<Connection>, request: h
         // A watch counts when it ends; its body does that.
         Body::Stream(_) if info.verb == Verb::Watch => {}
         Body::Whole(_) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {}
-        Body::Whole(_) | Body::Stream(_) => app.metrics.request(labels, code, took),
+        Body::Whole(_) | Body::Stream(_) => app.metrics.answered(labels, code, took, answer.body_mut()),
     }
     answer.map(|body| body.holding(|| busy))
 }

@@ -199,6 +199,7 @@ async fn serve_connection(app: Arc<App>, stream: TcpStream, credentials: Credent
     let stream = match shaken {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
+            app.metrics.handshake_errors.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%error, "a TLS handshake failed");
             return;
         }

@@ -54,7 +54,7 @@ const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
-/// GET https://x/ in HPACK.
+/// A GET of the root of host `x`, in HPACK.
 const REQUEST: [u8; 6] = [0x82, 0x87, 0x84, 0x01, 0x01, b'x'];
 
 /// The first bytes of a client.
@@ -235,7 +235,7 @@ async fn a_gigantic_body_is_refused_unread() {
             let mut answer = [0; 12];
             read.read_exact(&mut answer).await.map(|_| answer)
         });
-        let piece = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
+        let piece = [b"10000\r\n".as_slice(), &vec![b'x'; 0x10000], b"\r\n"].concat();
         let mut sent = 0;
         while !reader.is_finished() && sent < 200 << 20 && write.write_all(&piece).await.is_ok() {
             sent += piece.len();

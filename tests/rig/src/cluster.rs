@@ -104,9 +104,15 @@ impl Cluster {
 
     /// Starts one more API server on the same store, and waits until it is ready.
     pub async fn another_server(&self, name: &str) -> Server {
+        self.another_server_with(name, &[]).await
+    }
+
+    /// The same with more flags.
+    pub async fn another_server_with(&self, name: &str, flags: &[&str]) -> Server {
         let folder = self.folder.path().join(name);
         std::fs::create_dir(&folder).expect("make a folder for another server");
-        let mut process = spawn(&self.credentials, &self.store, &self.flags, 0, &folder);
+        let flags: Vec<String> = self.flags.iter().cloned().chain(flags.iter().map(|&flag| flag.to_owned())).collect();
+        let mut process = spawn(&self.credentials, &self.store, &flags, 0, &folder);
         let port = port_of(&mut process, &folder);
         let client = Client::new(port, &self.admin.authority, Some(&self.admin));
         ready(&mut process, &client).await;

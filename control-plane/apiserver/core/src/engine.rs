@@ -412,6 +412,6 @@ fn bump_generation(object: &mut Object) {
 }
 
 #[cfg(test)]
-mod robustness;
+pub(crate) mod robustness;
 #[cfg(test)]
 mod tests;

@@ -42,7 +42,7 @@ pub(crate) mod testing;
 
 use std::sync::Arc;
 
-use crate::resource::{Column, Resource, Scope, SelectableField, Subresource, Twin, Verb, outline};
+use crate::resource::{Column, Resource, Scope, SelectableField, Subresource, Twin, Verb, cells_outline, outline};
 use crate::strategy::Strategy;
 
 /// Every built-in row, in the order of discovery.
@@ -171,6 +171,7 @@ fn with_strategy(strategy: Arc<dyn Strategy>, row: kinds::Resource) -> Resource 
         subresources: row.subresources.into_iter().map(subresource).collect(),
         columns: row.columns.into_iter().map(column).collect(),
         outline: outline(&selectable),
+        cells_outline: cells_outline(strategy.as_ref()),
         selectable,
         group: row.group,
         version: row.version,

@@ -97,6 +97,11 @@ pub fn v2_protobuf(document: &Value) -> Vec<u8> {
     binary::document(document)
 }
 
+/// A v3 document in protobuf, from the document in JSON.
+pub fn v3_protobuf(document: &Value) -> Vec<u8> {
+    binary::v3::document(document)
+}
+
 fn v3_name(group: &str, version: &str) -> String {
     if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
 }

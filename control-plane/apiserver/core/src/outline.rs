@@ -1,5 +1,5 @@
-//! The part of an object that selectors look at, read from its bytes past all the rest: a cache that keeps many objects as bytes
-//! must not make a tree of each.
+//! The part of an object that selectors, or the cells of a table, look at, read from its bytes past all the rest: whoever keeps
+//! many objects as bytes must not make a tree of each.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,16 +14,21 @@ use crate::Object;
 pub struct Outline {
     /// Everything from here on.
     whole: bool,
+    /// Every member, or every element, by its name and place alone.
+    named: bool,
     members: BTreeMap<String, Self>,
 }
 
 impl Outline {
-    /// The members at these paths, each as a whole.
-    pub fn of<'a>(paths: impl IntoIterator<Item = Vec<&'a str>>) -> Self {
+    /// The members at these paths, each as a whole. Steps are joined by dots, and a list is passed through to each of its
+    /// elements. A path that ends in `*` stands for as many members or elements as there are, with nothing in them.
+    pub fn of(paths: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let mut outline = Self::default();
         for path in paths {
-            let end = path.iter().fold(&mut outline, |at, name| at.members.entry((*name).to_owned()).or_default());
-            end.whole = true;
+            let path = path.as_ref();
+            let (path, named) = path.strip_suffix(".*").map_or((path, false), |path| (path, true));
+            let end = path.split('.').fold(&mut outline, |at, name| at.members.entry(name.to_owned()).or_default());
+            if named { end.named = true } else { end.whole = true }
         }
         outline
     }
@@ -61,10 +66,14 @@ impl<'de> Visitor<'de> for &Outline {
         let mut found = Map::new();
         while let Some(member) = from.next_key_seed(Member(self))? {
             match member {
-                Some((name, outline)) => {
+                Found::Read(name, outline) => {
                     found.insert(name.to_owned(), from.next_value_seed(outline)?);
                 }
-                None => {
+                Found::Named(name) => {
+                    from.next_value::<IgnoredAny>()?;
+                    found.insert(name, Value::Null);
+                }
+                Found::Nothing => {
                     from.next_value::<IgnoredAny>()?;
                 }
             }
@@ -73,8 +82,17 @@ impl<'de> Visitor<'de> for &Outline {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
-        while from.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Value::Null)
+        let mut found = Vec::new();
+        if self.named {
+            while from.next_element::<IgnoredAny>()?.is_some() {
+                found.push(Value::Null);
+            }
+        } else {
+            while let Some(element) = from.next_element_seed(self)? {
+                found.push(element);
+            }
+        }
+        Ok(Value::Array(found))
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
@@ -105,8 +123,14 @@ impl<'de> Visitor<'de> for &Outline {
 /// The name of a member, and what is read of it.
 struct Member<'a>(&'a Outline);
 
+enum Found<'a> {
+    Read(&'a str, &'a Outline),
+    Named(String),
+    Nothing,
+}
+
 impl<'de, 'a> DeserializeSeed<'de> for Member<'a> {
-    type Value = Option<(&'a str, &'a Outline)>;
+    type Value = Found<'a>;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
         from.deserialize_str(self)
@@ -114,14 +138,18 @@ impl<'de, 'a> DeserializeSeed<'de> for Member<'a> {
 }
 
 impl<'a> Visitor<'_> for Member<'a> {
-    type Value = Option<(&'a str, &'a Outline)>;
+    type Value = Found<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a name")
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.members.get_key_value(name).map(|(name, outline)| (name.as_str(), outline)))
+        Ok(match self.0.members.get_key_value(name) {
+            Some((name, outline)) => Found::Read(name, outline),
+            None if self.0.named => Found::Named(name.to_owned()),
+            None => Found::Nothing,
+        })
     }
 }
 
@@ -131,7 +159,7 @@ mod tests {
     use serde_json::json;
 
     fn outline() -> Outline {
-        Outline::of([vec!["metadata", "name"], vec!["metadata", "labels"], vec!["spec", "nodeName"], vec!["type"]])
+        Outline::of(["metadata.name", "metadata.labels", "spec.nodeName", "type", "data.*", "list.*", "items.name"])
     }
 
     #[test]
@@ -139,17 +167,19 @@ mod tests {
         let object = json!({
             "metadata": { "name": "a", "labels": { "x": "1", "y": "2" }, "annotations": { "name": "b" } },
             "spec": { "nodeName": "n", "containers": [{ "name": "c" }] }, "type": 7, "other": { "metadata": {} },
+            "data": { "k": "v", "l": [1] }, "list": [{ "a": 1 }, 2], "items": [{ "name": "i", "value": 1 }, 3, []],
         });
         let read = outline().read(object.to_string().as_bytes()).unwrap();
         let wanted = json!({
             "metadata": { "name": "a", "labels": { "x": "1", "y": "2" } }, "spec": { "nodeName": "n" }, "type": 7,
+            "data": { "k": null, "l": null }, "list": [null, null], "items": [{ "name": "i" }, null, []],
         });
         assert_eq!(read.into_value(), wanted);
     }
 
     #[test]
     fn another_shape_holds_nothing() {
-        for spec in ["[1,{\"nodeName\":\"n\"}]", "\"x\"", "1", "-1", "1.5", "true", "null"] {
+        for spec in ["\"x\"", "1", "-1", "1.5", "true", "null"] {
             let read = outline().read(format!("{{\"spec\":{spec}}}").as_bytes()).unwrap();
             assert_eq!(read.into_value(), json!({ "spec": null }), "{spec}");
         }

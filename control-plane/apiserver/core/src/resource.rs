@@ -120,9 +120,14 @@ pub struct SelectableField {
 
 /// What selectors look at in objects with these selectable fields.
 pub(crate) fn outline(selectable: &[SelectableField]) -> Outline {
-    let always = [["metadata", "name"], ["metadata", "namespace"], ["metadata", "labels"]].map(Vec::from);
-    let fields = selectable.iter().flat_map(|field| &field.paths);
-    Outline::of(always.into_iter().chain(fields.map(|path| path.iter().map(String::as_str).collect())))
+    let fields = selectable.iter().flat_map(|field| &field.paths).map(|path| path.join("."));
+    Outline::of(["metadata.name", "metadata.namespace", "metadata.labels"].map(str::to_owned).into_iter().chain(fields))
+}
+
+/// What the cells of a Table row look at.
+pub(crate) fn cells_outline(strategy: &dyn Strategy) -> Outline {
+    let always = ["metadata.name", "metadata.creationTimestamp", "metadata.deletionTimestamp"];
+    Outline::of(always.iter().chain(strategy.cells_read()))
 }
 
 impl SelectableField {
@@ -185,6 +190,8 @@ pub struct Resource {
     pub selectable: Vec<SelectableField>,
     /// What [`Resource::selectable_values`] and label selectors look at.
     pub outline: Outline,
+    /// What the cells of a Table row look at.
+    pub cells_outline: Outline,
     /// Whether objects are kept. Those of other resources are questions: answered, and forgotten.
     pub stored: bool,
     /// Where objects live in the store, below [`STORE_ROOT`], without slashes at its ends: `services/specs`.

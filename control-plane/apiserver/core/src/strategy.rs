@@ -197,6 +197,12 @@ pub trait Strategy: Send + Sync + Debug {
     /// Marks an object whose deletion has begun and must wait.
     fn mark_terminating(&self, _object: &mut Object) {}
 
+    /// What [`Strategy::cells`] looks at, besides the name and the times of creation and deletion: an object may be shown that
+    /// has nothing else. Paths of members, as [`Outline::of`](crate::outline::Outline::of) takes them.
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Cells of a Table row, one for each column of the row's resource, except that missing ones at the end are empty.
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         crate::table::name_and_age(object, now)

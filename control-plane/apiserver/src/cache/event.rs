@@ -78,6 +78,8 @@ pub(crate) struct Style {
 pub(crate) struct Shown<'a> {
     /// In JSON.
     pub(crate) json: Bytes,
+    /// Its resource version.
+    pub(crate) revision: i64,
     /// The cached object the JSON is of, byte for byte, if it is of one.
     pub(crate) cached: Option<&'a CachedObject>,
 }
@@ -85,7 +87,7 @@ pub(crate) struct Shown<'a> {
 impl<'a> Shown<'a> {
     /// A cached object as it is.
     pub(crate) fn as_it_is(object: &'a CachedObject) -> Self {
-        Self { json: object.json.clone(), cached: Some(object) }
+        Self { json: object.json.clone(), revision: object.revision, cached: Some(object) }
     }
 }
 
@@ -144,10 +146,10 @@ impl CacheEvent {
     pub(crate) fn shown(&self, kind: EventType) -> Shown<'_> {
         match (kind, &self.object, &self.previous) {
             (EventType::Deleted, _, Some(previous)) | (_, None, Some(previous)) => {
-                Shown { json: previous.json_at(self.revision), cached: None }
+                Shown { json: previous.json_at(self.revision), revision: self.revision, cached: None }
             }
             (_, Some(object), _) => Shown::as_it_is(object),
-            (_, None, None) => Shown { json: Bytes::from_static(b"null"), cached: None },
+            (_, None, None) => Shown { json: Bytes::from_static(b"null"), revision: self.revision, cached: None },
         }
     }
 

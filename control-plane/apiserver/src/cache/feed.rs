@@ -89,6 +89,7 @@ impl Cache {
 
     fn start(&self, snapshot: Snapshot, target: i64) {
         let revision = snapshot.revision;
+        self.counts.initializations.one();
         self.write().reset(snapshot);
         self.revision.send_replace(revision);
         self.target.send_if_modified(|known| {
@@ -108,6 +109,7 @@ impl Cache {
     /// Reads all objects at `revision` (0: now).
     async fn list(&self, store: &StoreClient, prefix: &str, revision: i64) -> Result<Snapshot, StoreError> {
         let mut objects = OrdSet::new();
+        self.unreadable_keys().clear();
         let take = |kvs: Vec<KeyValue>| {
             for kv in kvs {
                 if let Some(object) = self.object(&kv.key, &kv.value, kv.mod_revision) {
@@ -157,6 +159,7 @@ impl Cache {
                 WatchStep::Progress { revision } if sound => state.advance(revision),
                 WatchStep::Progress { .. } => return,
                 WatchStep::Events(events) => {
+                    self.counts.received.add(events.len());
                     for event in events {
                         let key = String::from_utf8_lossy(&event.kv.key);
                         let object = self.changed(&key, &event);
@@ -175,13 +178,14 @@ impl Cache {
 
     fn changed(&self, key: &str, event: &StoreEvent) -> Option<Arc<CachedObject>> {
         if event.deleted {
+            self.unreadable_keys().remove(key);
             return None;
         }
         self.object(key.as_bytes(), &event.kv.value, event.kv.mod_revision).map(Arc::new)
     }
 
-    /// Reads one stored value. What cannot be read is left out and said loudly: one broken value must not take the whole
-    /// resource away.
+    /// Reads one stored value. What cannot be read is left out and said loudly, here and to whoever lists: one broken value must
+    /// not take the whole resource away.
     fn object(&self, key: &[u8], value: &[u8], revision: i64) -> Option<CachedObject> {
         let read = |key: &str| -> Result<CachedObject, Unreadable> {
             CachedObject::read(&self.resource, key, value, revision)
@@ -189,8 +193,12 @@ impl Cache {
         let key = String::from_utf8_lossy(key);
         self.resource.parse_key(&key)?;
         match read(&key) {
-            Ok(object) => Some(object),
+            Ok(object) => {
+                self.unreadable_keys().remove(&*key);
+                Some(object)
+            }
             Err(error) => {
+                self.unreadable_keys().insert((&*key).into());
                 tracing::error!(%key, error = %chain::Chain(&error), "a stored object cannot be read and is left out");
                 None
             }

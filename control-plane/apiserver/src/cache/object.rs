@@ -25,8 +25,8 @@ pub(crate) struct CachedObject {
     pub(crate) revision: i64,
     /// The object in JSON, with its resource version.
     pub(crate) json: Bytes,
-    /// Where in `json` the digits of the resource version are.
-    version_at: usize,
+    /// What is where in `json`.
+    places: Places,
     /// The labels, by key.
     pub(crate) labels: Box<[(Box<str>, Box<str>)]>,
     /// Name, namespace and selectable fields, in the order of [`Resource::selectable_position`].
@@ -37,14 +37,18 @@ pub(crate) struct CachedObject {
 
 impl CachedObject {
     /// Reads a stored value.
+    ///
+    /// # Errors
+    ///
+    /// When it is no object, or holds what no client could read.
     pub(crate) fn read(resource: &Resource, key: &str, value: &[u8], revision: i64) -> Result<Self, Unreadable> {
-        let object = resource.outline.read(value)?;
-        let (json, version_at) = splice(value, revision)?;
+        let object = resource.outline.read(text(value)?.as_bytes())?;
+        let (json, places) = splice(value, revision)?;
         Ok(Self {
             key: key.into(),
             revision,
             json,
-            version_at,
+            places,
             labels: object.labels().map(|(key, value)| (key.into(), value.into())).collect(),
             fields: resource.selectable_values(&object).map(Box::from).collect(),
             message: Kept::default(),
@@ -63,12 +67,18 @@ impl CachedObject {
 
     /// The same object under another resource version, for the event of its deletion.
     pub(crate) fn json_at(&self, revision: i64) -> Bytes {
-        let digits = self.json[self.version_at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (head, rest) = self.json.split_at(self.places.version as usize);
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let mut json = Vec::with_capacity(self.json.len() + 20);
-        json.extend_from_slice(&self.json[..self.version_at]);
+        json.extend_from_slice(head);
         json.extend_from_slice(revision.to_string().as_bytes());
-        json.extend_from_slice(&self.json[self.version_at + digits..]);
+        json.extend_from_slice(&rest[digits..]);
         json.into()
+    }
+
+    /// The object's metadata, as it is written in `json`.
+    pub(crate) fn metadata(&self) -> &[u8] {
+        &self.json[self.places.metadata.start as usize..self.places.metadata.end as usize]
     }
 
     /// The value of a label.
@@ -87,12 +97,12 @@ impl CachedObject {
         let mut object = self.tree()?;
         object.remove(&["metadata", "resourceVersion"]);
         row.strategy.to_served(&mut object);
-        let (json, version_at) = splice(&object.to_bytes(), self.revision)?;
+        let (json, places) = splice(&object.to_bytes(), self.revision)?;
         Ok(Self {
             key: self.key.clone(),
             revision: self.revision,
             json,
-            version_at,
+            places,
             labels: self.labels.clone(),
             fields: self.fields.clone(),
             message: Kept::default(),
@@ -117,17 +127,43 @@ pub(crate) fn served(row: &Resource, json: Bytes) -> Result<Bytes, Unreadable> {
 
 /// The protobuf message of an object in JSON.
 pub(crate) fn message(definition: &str, json: &[u8]) -> Vec<u8> {
-    Object::from_stored(json).map(|object| protobuf::message(definition, object.map())).unwrap_or_default()
+    match Object::from_stored(json) {
+        Ok(object) => protobuf::message(definition, object.map()),
+        Err(error) => {
+            // Its JSON was looked through when it was read; what is left are numbers and depths that nobody writes.
+            tracing::error!(%definition, %error, "a stored object has no protobuf form and is sent empty");
+            Vec::new()
+        }
+    }
+}
+
+/// Stored bytes as text. Members that nobody looks at are skipped when an object is read, and must be sound all the same: they are
+/// sent as they are.
+fn text(stored: &[u8]) -> Result<&str, Unreadable> {
+    let text = std::str::from_utf8(stored).map_err(<serde_json::Error as serde::de::Error>::custom)?;
+    if text.contains("\\u") {
+        // An escape may stand for half a character.
+        Object::from_stored(stored)?;
+    }
+    Ok(text)
 }
 
 /// The metadata of an object in JSON, as it is written there.
-pub(crate) fn metadata(json: &[u8]) -> &str {
-    outer(json).map_or("{}", |outer| outer.metadata.get())
+pub(crate) fn metadata(json: &[u8]) -> &[u8] {
+    outer(json).map_or(b"{}", |outer| outer.metadata.get().as_bytes())
 }
 
 /// Stored bytes with the resource version set to `revision`.
 pub(crate) fn with_resource_version(stored: &[u8], revision: i64) -> Result<Bytes, Unreadable> {
-    Ok(splice(stored, revision)?.0)
+    Ok(splice(text(stored)?.as_bytes(), revision)?.0)
+}
+
+/// Where parts of an object are in its bytes, of which there are far less than four billion.
+#[derive(Debug, Clone)]
+struct Places {
+    /// The digits of the resource version.
+    version: u32,
+    metadata: std::ops::Range<u32>,
 }
 
 /// The outermost level of an object.
@@ -141,9 +177,9 @@ fn outer(json: &[u8]) -> Result<Outer<'_>, serde_json::Error> {
     serde_json::from_slice(json)
 }
 
-/// Writes `"resourceVersion":"<revision>"` into the metadata of stored bytes, which carry none. Returns the offset of
-/// the digits too. Nothing but the outermost level is parsed.
-fn splice(stored: &[u8], revision: i64) -> Result<(Bytes, usize), serde_json::Error> {
+/// Writes `"resourceVersion":"<revision>"` into the metadata of stored bytes, which carry none. Returns where things are
+/// then, too. Nothing but the outermost level is parsed.
+fn splice(stored: &[u8], revision: i64) -> Result<(Bytes, Places), serde_json::Error> {
     const MEMBER: &str = "\"resourceVersion\":\"";
     let outer = outer(stored)?;
     let metadata = outer.metadata.get();
@@ -151,16 +187,18 @@ fn splice(stored: &[u8], revision: i64) -> Result<(Bytes, usize), serde_json::Er
         return Err(serde::de::Error::custom("metadata is no object"));
     };
     // The borrowed text lies inside `stored`, so the difference of the addresses is its offset.
-    let at = metadata.as_ptr() as usize - stored.as_ptr() as usize + 1;
+    let start = metadata.as_ptr() as usize - stored.as_ptr() as usize;
+    let at = start + 1;
     let empty = inner.trim_start().starts_with('}');
     let mut json = Vec::with_capacity(stored.len() + MEMBER.len() + 22);
     json.extend_from_slice(&stored[..at]);
     json.extend_from_slice(MEMBER.as_bytes());
-    let version_at = json.len();
+    let version = json.len() as u32;
     json.extend_from_slice(revision.to_string().as_bytes());
     json.extend_from_slice(if empty { b"\"" } else { b"\"," });
     json.extend_from_slice(&stored[at..]);
-    Ok((json.into(), version_at))
+    let end = start + metadata.len() + json.len() - stored.len();
+    Ok((json.into(), Places { version, metadata: start as u32..end as u32 }))
 }
 
 /// An object in the ordered set, compared by key.
@@ -215,13 +253,30 @@ mod tests {
     }
 
     #[test]
+    fn what_no_client_could_read_is_not_taken() {
+        let registry = apiserver_core::Registry::built_in();
+        let row = registry.lookup("", "v1", "configmaps").unwrap();
+        let read = |data: &[u8]| {
+            let value = [br#"{"data":{"k":""#, data, br#""},"metadata":{"name":"a"}}"#].concat();
+            assert_eq!(with_resource_version(&value, 7).is_ok(), CachedObject::read(row, "k", &value, 7).is_ok());
+            CachedObject::read(row, "k", &value, 7).map(|object| message(&row.schema, &object.json).is_empty())
+        };
+        for sound in [&b"v"[..], "ünï".as_bytes(), br"\u00fc", br"\ud83d\ude00", br"\\ud800"] {
+            assert!(matches!(read(sound), Ok(false)), "{}", String::from_utf8_lossy(sound));
+        }
+        for broken in [&b"\xff"[..], b"\xc3", br"\ud800", br"\ud800x", br"\x", b"\""] {
+            assert!(read(broken).is_err(), "{}", String::from_utf8_lossy(broken));
+        }
+    }
+
+    #[test]
     fn a_deleted_object_gets_the_version_of_its_deletion() {
-        let (json, version_at) = splice(br#"{"metadata":{"name":"a"}}"#, 99).unwrap();
+        let (json, places) = splice(br#"{"metadata":{"name":"a"}}"#, 99).unwrap();
         let object = CachedObject {
             key: "k".into(),
             revision: 99,
             json,
-            version_at,
+            places,
             labels: Box::default(),
             fields: Box::default(),
             message: Kept::default(),

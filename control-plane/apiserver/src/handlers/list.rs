@@ -23,7 +23,7 @@ use crate::writes;
 /// Keys per page when a list is read from the store.
 const PAGE: i64 = 1000;
 
-pub(super) use pieces::encoded;
+pub(super) use pieces::{encoded, opened};
 
 /// The part of a collection that was asked for.
 pub(super) struct Selected {
@@ -87,7 +87,9 @@ pub(super) async fn select(app: &Arc<App>, call: &Call, options: &ListOptions) -
     };
     let selection = &options.selection;
     let everything = selection.is_everything();
-    let mut rest = snapshot.range(&prefix, &start).filter(|object| everything || matches(row, selection, object));
+    let mut fetched = 0;
+    let all = snapshot.range(&prefix, &start).inspect(|_| fetched += 1);
+    let mut rest = all.filter(|object| everything || matches(row, selection, object));
     let objects: Vec<_> = rest.by_ref().take(limit.unwrap_or(usize::MAX)).cloned().collect();
     let (mut token, mut remaining) = (None, None);
     if limit.is_some() && rest.next().is_some() {
@@ -95,6 +97,14 @@ pub(super) async fn select(app: &Arc<App>, call: &Call, options: &ListOptions) -
         token = Some(Continuation::after(last, snapshot.revision).encode(&prefix));
         remaining = remaining_items(1 + rest.count(), !everything);
     }
+    let unreadable = cache.unreadable(&prefix);
+    if unreadable > 0 {
+        call.warn([format!("{unreadable} stored objects of {} cannot be read and are left out", row.plural)]);
+    }
+    let counts = &cache.counts;
+    counts.lists.one();
+    counts.fetched.add(fetched);
+    counts.returned.add(objects.len());
     let objects = if row.strategy.is_converted() {
         let served = objects.iter().map(|object| object.served(row).map(Arc::new).map_err(Status::internal));
         served.collect::<Result<_, _>>()?
@@ -215,7 +225,13 @@ impl View<'_> {
             }
             match page.kvs.last() {
                 Some(last) if page.more => start = format!("{}\0", String::from_utf8_lossy(&last.key)),
-                _ => return Ok(snapshot),
+                _ => {
+                    let counts = &self.cache.counts;
+                    counts.store_lists.one();
+                    counts.store_fetched.add(snapshot.objects.len());
+                    counts.store_returned.add(snapshot.objects.len());
+                    return Ok(snapshot);
+                }
             }
         }
     }

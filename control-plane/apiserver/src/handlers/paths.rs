@@ -10,13 +10,14 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::zpages::{self, Page};
 use crate::app::App;
-use crate::documents::{Document, Name};
+use crate::documents::{Document, Encoded, Name};
 use crate::health;
 use crate::http::negotiate::{self, Allowed, Encoding, Negotiated};
 use crate::http::query;
 use crate::http::respond::{self, Answer};
-use crate::metrics::ObjectCount;
+use crate::metrics::ResourceSample;
 use crate::request_info::RequestInfo;
 
 /// The version of Kubernetes whose API is served.
@@ -51,10 +52,13 @@ async fn answer(
         "/" => Some(plain(&json!({ "paths": app.documents.paths() }))),
         "/version" => Some(plain(&version())),
         "/metrics" => Some(metrics(app)),
+        "/metrics/slis" => Some(exposition(app.metrics.health.render())),
+        "/statusz" => Some(zpages::serve(app, Page::Statusz, headers)?),
+        "/flagz" => Some(zpages::serve(app, Page::Flagz, headers)?),
         "/api" => aggregated(app, headers, parameters, &Name::AggregatedCore, &Name::Versions)?,
         "/apis" => aggregated(app, headers, parameters, &Name::AggregatedGroups, &Name::Groups)?,
         "/openapi/v3" => document(app, headers, parameters, &Name::OpenApiIndex)?,
-        "/openapi/v2" => swagger(app, headers)?,
+        "/openapi/v2" => schema(app, headers, &Name::Swagger, &V2)?,
         _ => {
             if let Some(name) = trimmed.strip_prefix("/openapi/v3/") {
                 return hashed(app, headers, parameters, name);
@@ -88,7 +92,7 @@ fn plain(value: &Value) -> Answer {
 }
 
 /// What `/version` tells.
-fn version() -> Value {
+pub(super) fn version() -> Value {
     let (major, minor, git) = VERSION;
     json!({
         "major": major,
@@ -108,25 +112,38 @@ fn version() -> Value {
 }
 
 fn metrics(app: &App) -> Answer {
-    let objects: Vec<ObjectCount> = app
+    let mut resources: Vec<ResourceSample<'_>> = app
         .caches()
-        .map(|cache| ObjectCount {
-            group: cache.resource.group.clone(),
-            resource: cache.resource.plural.clone(),
-            count: cache.count(),
+        .map(|cache| ResourceSample {
+            group: &cache.resource.group,
+            version: &cache.resource.version,
+            resource: &cache.resource.plural,
+            objects: cache.count(),
+            revision: cache.revision(),
+            counts: &cache.counts,
         })
         .collect();
-    let mut page = app.metrics.render(&objects);
+    resources.sort_unstable_by_key(|one| (one.group, one.resource));
+    let mut page = app.metrics.render(&resources, &version());
     if let Some(flow) = &app.flow {
         flow.write_metrics(&mut page);
     }
-    let page = Bytes::from(page);
-    respond::bytes(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page, false)
+    exposition(page)
+}
+
+/// A page in the text format of Prometheus.
+fn exposition(page: String) -> Answer {
+    respond::bytes(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page.into(), false)
 }
 
 /// A document, or 304 if the client has it already.
 fn tagged(document: &Document, headers: &HeaderMap, answer: impl FnOnce(Bytes) -> Answer) -> Answer {
-    let tag = format!("\"{}\"", document.hash);
+    under(&document.hash, headers, || answer(document.json.clone()))
+}
+
+/// What has a hash, or 304 if the client has it already.
+fn under(hash: &str, headers: &HeaderMap, answer: impl FnOnce() -> Answer) -> Answer {
+    let tag = format!("\"{hash}\"");
     let known = headers
         .get_all(IF_NONE_MATCH)
         .iter()
@@ -138,7 +155,7 @@ fn tagged(document: &Document, headers: &HeaderMap, answer: impl FnOnce(Bytes) -
         empty.headers_mut().remove(http::header::CONTENT_TYPE);
         empty
     } else {
-        answer(document.json.clone())
+        answer()
     };
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         answer.headers_mut().insert(ETAG, tag);
@@ -192,46 +209,47 @@ fn aggregated(
     Ok(answer)
 }
 
-/// The v2 document, in JSON or in protobuf, whose media type has two spellings: one of them is not well-formed, and is never
-/// answered with.
-fn swagger(app: &App, headers: &HeaderMap) -> Result<Option<Answer>, Status> {
-    const SPELLED: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-    const MISSPELLED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The media types of a schema in protobuf: one spelling is not well-formed, and is never answered with.
+struct Spellings {
+    right: &'static str,
+    wrong: &'static str,
+}
+
+const V2: Spellings = Spellings {
+    right: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+    wrong: "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+};
+const V3: Spellings = Spellings {
+    right: "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
+    wrong: "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+};
+
+/// A schema document, in JSON or in protobuf, or 406.
+fn schema(app: &App, headers: &HeaderMap, name: &Name, protobuf: &Spellings) -> Result<Option<Answer>, Status> {
     let header = negotiate::accept(headers);
     let entries = negotiate::parse_accept(&header);
     let wanted = entries.iter().map(|entry| entry.media_type).find_map(|media_type| match media_type {
         "application/json" | "application/*" | "*/*" => Some(false),
-        SPELLED | MISSPELLED => Some(true),
+        other if other == protobuf.right || other == protobuf.wrong => Some(true),
         _ => None,
     });
     let in_protobuf = match wanted {
         Some(wanted) => wanted,
         None if header.is_empty() => false,
-        None => return Err(Status::not_acceptable(&["application/json", SPELLED])),
+        None => return Err(Status::not_acceptable(&["application/json", protobuf.right])),
     };
-    let Some(document) = app.documents.get(&Name::Swagger) else { return Ok(None) };
-    let gzip = negotiate::takes_gzip(headers);
-    let mut answer = tagged(&document, headers, |json| {
-        if in_protobuf {
-            respond::bytes(StatusCode::OK, SPELLED, document.protobuf(), gzip)
-        } else {
-            respond::bytes(StatusCode::OK, "application/json", json, gzip)
-        }
-    });
-    answer.headers_mut().append(VARY, HeaderValue::from_static("Accept"));
-    Ok(Some(answer))
-}
-
-/// A schema document in JSON, or 406.
-fn schema(app: &App, headers: &HeaderMap, name: &Name) -> Result<Option<Answer>, Status> {
-    let header = negotiate::accept(headers);
-    let wanted = ["application/json", "application/*", "*/*"];
-    if !header.is_empty() && !negotiate::parse_accept(&header).iter().any(|entry| wanted.contains(&entry.media_type)) {
-        return Err(Status::not_acceptable(&["application/json"]));
-    }
     let Some(document) = app.documents.get(name) else { return Ok(None) };
     let gzip = negotiate::takes_gzip(headers);
-    Ok(Some(tagged(&document, headers, |json| respond::bytes(StatusCode::OK, "application/json", json, gzip))))
+    // Two forms are two entities, which a cache between us and the client must not take for each other.
+    let (hash, media_type, body) = if in_protobuf {
+        let Encoded { bytes, hash } = document.protobuf_hashed();
+        (hash.as_str(), protobuf.right, bytes.clone())
+    } else {
+        (document.hash.as_str(), "application/json", document.json.clone())
+    };
+    let mut answer = under(hash, headers, || respond::bytes(StatusCode::OK, media_type, body, gzip));
+    answer.headers_mut().append(VARY, HeaderValue::from_static("Accept"));
+    Ok(Some(answer))
 }
 
 /// `/openapi/v3/<name>?hash=`: with the right hash the answer never changes, with another it leads to the right one.
@@ -252,7 +270,7 @@ fn hashed(
         }
         return Ok(Some(answer));
     }
-    let mut answer = schema(app, headers, &Name::OpenApi(name.to_owned()))?;
+    let mut answer = schema(app, headers, &Name::OpenApi(name.to_owned()), &V3)?;
     if asked.is_some()
         && let Some(answer) = &mut answer
     {

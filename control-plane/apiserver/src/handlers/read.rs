@@ -29,7 +29,8 @@ pub(super) async fn get(app: &Arc<App>, call: &Call) -> Result<Answer, Status> {
                     .await
                     .map_err(|behind| Status::too_large_resource_version(asked as u64, behind.current as u64, 1))?;
             }
-            (asked <= cache.revision()).then(|| cache.get(&key))
+            // What the cache could not read is not absent: the store's word tells.
+            (asked <= cache.revision() && cache.unreadable(&key) == 0).then(|| cache.get(&key))
         }
         (None, _) | (_, None) => None,
     };

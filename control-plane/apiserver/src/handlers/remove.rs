@@ -11,10 +11,10 @@ use http::StatusCode;
 
 use super::{list, object};
 use crate::app::App;
-use crate::cache::with_resource_version;
+use crate::cache::{CachedObject, with_resource_version};
 use crate::call::Call;
 use crate::http::respond::{self, Answer};
-use crate::store_client::Commit;
+use crate::store_client::{Change, Commit};
 use crate::writes::{self, Writer};
 
 /// How often a deletion is decided anew because others changed the object.
@@ -41,6 +41,9 @@ async fn options(call: &Call) -> Result<DeleteOptions, Status> {
 /// DELETE of one object.
 pub(super) async fn delete(app: &Arc<App>, call: &Call) -> Result<Answer, Status> {
     let options = options(call).await?;
+    if options.unreadable_only {
+        return remove_unreadable(app, call).await;
+    }
     match remove(app, call, &call.key(), &call.target.name, &options).await? {
         Outcome::Gone { json, .. } if call.row.returns_deleted => object(call, StatusCode::OK, json),
         Outcome::Gone { object, .. } => {
@@ -48,6 +51,28 @@ pub(super) async fn delete(app: &Arc<App>, call: &Call) -> Result<Answer, Status
             Ok(respond::status(StatusCode::OK, &status, call.form))
         }
         Outcome::Stays { json } => object(call, StatusCode::OK, json),
+    }
+}
+
+/// Deletes what cannot be read. Nobody can tell what holds it, or what depends on it.
+async fn remove_unreadable(app: &Arc<App>, call: &Call) -> Result<Answer, Status> {
+    let (row, name, key) = (&call.row, call.target.name.as_str(), call.key());
+    let (found, _) = app.store.get(&key).await.map_err(|error| writes::failure(row, "delete", &error))?;
+    let found = found.ok_or_else(|| Status::not_found(row, name))?;
+    let cached = CachedObject::read(row, &key, &found.value, found.mod_revision);
+    if cached.is_ok_and(|cached| cached.tree().is_ok()) {
+        return Err(DeleteOptions::refuse_readable(row, name));
+    }
+    let expected = found.mod_revision;
+    let change = Change { key, expected, put: None, claims: Vec::new(), released: Vec::new() };
+    match app.store.commit(&change).await.map_err(|error| writes::failure(row, "delete", &error))? {
+        Commit::Done { .. } => {
+            tracing::warn!(key = change.key, "an object that cannot be read is deleted");
+            Ok(respond::status(StatusCode::OK, &Status::success(row, name, None), call.form))
+        }
+        Commit::Conflict { .. } | Commit::Taken { .. } => {
+            Err(Status::timeout("the object was changed while it was deleted", 1))
+        }
     }
 }
 

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use apiserver_core::Status;
 use apiserver_core::options::{IncludeObject, ListOptions};
+use bytes::Bytes;
+use futures::Stream;
+use futures::stream::unfold;
 use tokio::time::Instant;
 
 use super::list::{matches, signed};
@@ -16,6 +19,7 @@ use super::with_name;
 use crate::app::App;
 use crate::cache::{Cache, CachedObject, Cursor, Form, Overrun, Style, Wire};
 use crate::call::Call;
+use crate::http::gzip::GzipMember;
 use crate::http::negotiate::{Encoding, STREAMED, Transform};
 use crate::http::respond::{self, Answer};
 use watcher::{Registered, State, Watcher};
@@ -50,6 +54,8 @@ pub(super) async fn watch(app: &Arc<App>, call: &Call) -> Result<Answer, Status>
         }
     };
     let begins = Instant::now() + app.options.request_timeout;
+    // As upstream: a streaming list is compressed however small it is, other watches never.
+    let packed = call.form.gzip && matches!(&state, State::Following(begun) if begun.marks.is_some());
     let watcher = Watcher::new(
         Registered::new(app, call, call.held().map(|held| held.until(begins))),
         Arc::clone(cache),
@@ -60,13 +66,36 @@ pub(super) async fn watch(app: &Arc<App>, call: &Call) -> Result<Answer, Status>
         Instant::now() + lifetime,
         state,
     );
-    let stream = futures::stream::unfold(watcher, |mut watcher| async move {
+    Ok(match socket {
+        Some(socket) => socket.serve(app, wire, plain(watcher)),
+        None if packed => {
+            let mut answer = respond::stream(media_type, compressed(watcher));
+            respond::mark_compressed(&mut answer);
+            answer
+        }
+        None => respond::stream(media_type, plain(watcher)),
+    })
+}
+
+/// What a watcher says.
+fn plain(watcher: Watcher) -> impl Stream<Item = Bytes> + Send {
+    unfold(watcher, |mut watcher| async move {
         let bytes = watcher.step().await?;
         Some((bytes, watcher))
-    });
-    Ok(match socket {
-        Some(socket) => socket.serve(app, wire, stream),
-        None => respond::stream(media_type, stream),
+    })
+}
+
+/// What a watcher says, its list compressed.
+fn compressed(watcher: Watcher) -> impl Stream<Item = Bytes> + Send {
+    unfold(Some((watcher, GzipMember::new())), |state| async move {
+        let (mut watcher, mut member) = state?;
+        loop {
+            let Some(bytes) = watcher.step().await else { return Some((member.end(), None)) };
+            let packed = member.write(&bytes, watcher.is_listing());
+            if !packed.is_empty() {
+                return Some((packed, Some((watcher, member))));
+            }
+        }
     })
 }
 

@@ -124,7 +124,8 @@ impl Accepted<'_> {
         }
     }
 
-    fn parameter(&self, key: &str) -> Option<&str> {
+    /// A parameter of the media type.
+    pub(crate) fn parameter(&self, key: &str) -> Option<&str> {
         self.parameters.iter().find(|(one, _)| *one == key).map(|(_, value)| *value)
     }
 

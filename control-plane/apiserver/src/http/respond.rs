@@ -93,7 +93,7 @@ pub(crate) fn bytes(code: StatusCode, media_type: &'static str, bytes: Bytes, gz
     compressed(with(code, media_type, Body::Whole(Some(bytes))), gzip)
 }
 
-/// A stream of frames or pieces, never compressed.
+/// A stream of frames or pieces, as they are.
 pub(crate) fn stream(media_type: &'static str, stream: impl Stream<Item = Bytes> + Send + 'static) -> Answer {
     with(StatusCode::OK, media_type, Body::Stream(Box::pin(stream)))
 }
@@ -194,7 +194,8 @@ fn encoder() -> GzEncoder<Vec<u8>> {
     GzEncoder::new(Vec::new(), Compression::fast())
 }
 
-fn mark_compressed(answer: &mut Answer) {
+/// Says that the bytes of an answer are compressed.
+pub(crate) fn mark_compressed(answer: &mut Answer) {
     answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::{ADDRESSES, GROUP, MANAGER, NODE_PORTS, record, reference};
 use crate::app::App;
 use crate::cache::{Cache, Cursor};
+use crate::hooks::Hook;
 use crate::store_client::{Change, Put, StoreError};
 
 /// How often the two are compared. What is wrong does no harm in between: it only makes an address or port unusable.
@@ -40,7 +41,10 @@ pub(crate) async fn run(app: Arc<App>) {
         if !same {
             let cursors = caches.map(|cache| cache.snapshot_and_cursor().1);
             match round(&app, &services, &addresses).await {
-                Ok(complete) => compared = complete.then_some(cursors),
+                Ok(complete) => {
+                    app.hooks.done(Hook::ServiceRepair);
+                    compared = complete.then_some(cursors);
+                }
                 Err(error) => {
                     tracing::info!(error = %chain::Chain(&error), "addresses and ports could not be compared");
                 }

@@ -15,7 +15,7 @@ use crate::registry::Registry;
 const RUNS: u64 = 400;
 
 /// A small generator of repeatable noise.
-struct Noise(u64);
+pub(crate) struct Noise(pub(crate) u64);
 
 impl Noise {
     fn below(&mut self, bound: usize) -> usize {
@@ -91,7 +91,7 @@ impl Noise {
         }
     }
 
-    fn fields(&mut self, name: &str, depth: usize) -> Value {
+    pub(crate) fn fields(&mut self, name: &str, depth: usize) -> Value {
         let mut map = Map::new();
         let fields = kinds::schemas().get(name).into_iter().flat_map(|one| &one.fields);
         for (field, info) in fields {

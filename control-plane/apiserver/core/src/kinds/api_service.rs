@@ -68,6 +68,12 @@ pub fn local(registry: &Registry) -> Vec<Value> {
         .collect()
 }
 
+/// Whether a row was made by a server such as this one, for what it answered itself, and nothing of that is served any more.
+pub fn is_stale(registry: &Registry, row: &Object) -> bool {
+    let served = || local(registry).iter().any(|one| one["metadata"]["name"].as_str() == row.name());
+    row.label(AUTOMANAGED) == Some("onstart") && !served()
+}
+
 impl Strategy for ApiService {
     fn name_rule(&self) -> NameRule {
         NameRule::PathSegment
@@ -132,6 +138,10 @@ impl Strategy for ApiService {
                 errors.not_supported(&path.index(index).child("status"), status, &STATUSES);
             }
         }
+    }
+
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.service", "status.conditions.type", "status.conditions.status", "status.conditions.reason"]
     }
 
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {

@@ -90,6 +90,17 @@ impl Strategy for HorizontalPodAutoscaler {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[
+            "spec.scaleTargetRef",
+            "spec.metrics",
+            "spec.minReplicas",
+            "spec.maxReplicas",
+            "status.currentMetrics",
+            "status.currentReplicas",
+        ]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let (spec, status) = (at(object, &["spec"]), at(object, &["status"]));
         let target = member(spec, "scaleTargetRef");

@@ -11,6 +11,10 @@ use crate::strategy::Strategy;
 pub(super) struct ComponentStatus;
 
 impl Strategy for ComponentStatus {
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["conditions"]
+    }
+
     fn cells(&self, object: &Object, _: jiff::Timestamp) -> Vec<Value> {
         let healthy = object.list(&["conditions"]).iter().find(|one| text(one, "type") == "Healthy");
         let status =

@@ -42,6 +42,10 @@ impl Strategy for ConfigMap {
         self.validate(new, errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["data.*", "binaryData.*"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let count = count(object, "data") + count(object, "binaryData");
         vec![

@@ -43,6 +43,10 @@ impl Strategy for PodDisruptionBudget {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.minAvailable", "spec.maxUnavailable", "status.disruptionsAllowed"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let bound = |name: &str| match at(object, &["spec", name]) {
             Value::String(text) => text.clone(),

@@ -64,6 +64,10 @@ impl Strategy for EndpointSlice {
         tree::immutable(now, before, &Path::new("addressType"), errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["addressType", "ports.port", "endpoints.addresses"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let ports = object.list(&["ports"]).iter().map(|port| match member(port, "port").as_i64() {
             Some(number) => number.to_string(),

@@ -41,6 +41,10 @@ impl Strategy for Endpoints {
         validate_subsets(new, &nodes, errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["subsets.addresses.ip", "subsets.ports.port"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         vec![
             object.name().unwrap_or_default().into(),

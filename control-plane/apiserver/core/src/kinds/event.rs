@@ -140,6 +140,30 @@ impl Strategy for Event {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[
+            "firstTimestamp",
+            "deprecatedFirstTimestamp",
+            "lastTimestamp",
+            "deprecatedLastTimestamp",
+            "eventTime",
+            "series",
+            "count",
+            "deprecatedCount",
+            "involvedObject",
+            "regarding",
+            "source",
+            "deprecatedSource",
+            "reportingComponent",
+            "reportingController",
+            "reportingInstance",
+            "type",
+            "reason",
+            "message",
+            "note",
+        ]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let moment = |core: &'static str| Some(self.text(object, core, &[])).filter(|text| !text.is_empty());
         let first = moment("firstTimestamp").or_else(|| object.text(&["eventTime"]));

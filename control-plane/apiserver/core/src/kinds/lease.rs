@@ -35,6 +35,10 @@ impl Strategy for Lease {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.holderIdentity"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         vec![
             object.name().unwrap_or_default().into(),

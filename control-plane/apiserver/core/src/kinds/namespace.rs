@@ -116,6 +116,10 @@ impl Strategy for Namespace {
         object.remove(&["metadata", "deletionGracePeriodSeconds"]);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["status.phase"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         vec![
             object.name().unwrap_or_default().into(),

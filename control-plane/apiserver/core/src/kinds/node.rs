@@ -102,6 +102,18 @@ impl Strategy for Node {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[
+            "metadata.labels",
+            "spec.unschedulable",
+            "status.nodeInfo",
+            "status.addresses.type",
+            "status.addresses.address",
+            "status.conditions.type",
+            "status.conditions.status",
+        ]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let or = |text: Option<&str>, other: &str| Value::from(text.unwrap_or(other));
         let info = |member: &str| object.text(&["status", "nodeInfo", member]);

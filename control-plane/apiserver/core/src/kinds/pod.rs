@@ -137,6 +137,10 @@ impl Strategy for Pod {
         })
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        cells::READ
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         cells::cells(object, now)
     }

@@ -26,6 +26,10 @@ impl Strategy for PodTemplate {
         Some(tree::changed(new, old, &["template"]))
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["template.metadata.labels", "template.spec.containers.name", "template.spec.containers.image"]
+    }
+
     fn cells(&self, object: &Object, _: jiff::Timestamp) -> Vec<Value> {
         let mut cells = vec![object.name().unwrap_or_default().into()];
         cells.extend(template::cells(object, &["template"]));

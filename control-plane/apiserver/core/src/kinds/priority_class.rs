@@ -60,6 +60,10 @@ impl Strategy for PriorityClass {
         );
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["value", "globalDefault", "preemptionPolicy"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let whole = object.clone().into_value();
         vec![

@@ -133,6 +133,10 @@ impl Strategy for Binding {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["roleRef", "subjects"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let role = at(object, &["roleRef"]);
         let subjects = |kind: &str| {

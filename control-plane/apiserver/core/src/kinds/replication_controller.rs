@@ -58,6 +58,17 @@ impl Strategy for ReplicationController {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[
+            "spec.replicas",
+            "spec.selector",
+            "spec.template.spec.containers.name",
+            "spec.template.spec.containers.image",
+            "status.replicas",
+            "status.readyReplicas",
+        ]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let mut cells = count_cells(object, now);
         cells.extend(template::cells(object, &["spec", "template"]));

@@ -91,6 +91,10 @@ impl Strategy for ResourceQuota {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["status.hard", "status.used"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let status = at(object, &["status"]);
         let used = member(status, "used");

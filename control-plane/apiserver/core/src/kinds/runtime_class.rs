@@ -34,6 +34,10 @@ impl Strategy for RuntimeClass {
         self.validate(new, errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["handler"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         vec![
             object.name().unwrap_or_default().into(),

@@ -52,6 +52,10 @@ impl Strategy for Secret {
         self.validate(new, errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["type", "data.*"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         vec![
             object.name().unwrap_or_default().into(),

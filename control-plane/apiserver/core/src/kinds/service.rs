@@ -182,6 +182,21 @@ impl Strategy for Service {
         validation::validate(new, errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[
+            "spec.type",
+            "spec.clusterIP",
+            "spec.externalIPs",
+            "spec.externalName",
+            "spec.selector",
+            "spec.ports.port",
+            "spec.ports.nodePort",
+            "spec.ports.protocol",
+            "status.loadBalancer.ingress.ip",
+            "status.loadBalancer.ingress.hostname",
+        ]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let selector: Vec<String> = object
             .at(&["spec", "selector"])

@@ -23,6 +23,10 @@ impl Strategy for ServiceAccount {
         Ok(())
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["secrets.*"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         vec![
             object.name().unwrap_or_default().into(),

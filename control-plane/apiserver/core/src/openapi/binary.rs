@@ -1,6 +1,8 @@
 //! The v2 document in protobuf, by the messages of gnostic's `openapi.v2.Document`. Written from the JSON, which stays the one
 //! source: maps become lists of name and value, unions a message with one of several fields, and values of any type their text.
 
+pub(super) mod v3;
+
 use serde_json::Value;
 
 use crate::protobuf::encode::{FIXED64, nested, number, tag, text};

@@ -6,6 +6,7 @@ use super::write::{check_dry_run, dry_run};
 use super::{flag, integer, last};
 use crate::decode::read_untyped;
 use crate::field::{Errors, Path};
+use crate::resource::Resource;
 use crate::status::Status;
 
 /// What happens to dependents of a deleted object.
@@ -34,7 +35,12 @@ pub struct DeleteOptions {
     pub propagation: Option<Propagation>,
     /// Everything but the write.
     pub dry_run: bool,
+    /// Only what cannot be read, without any of the steps of a deletion.
+    pub unreadable_only: bool,
 }
+
+/// The name of [`DeleteOptions::unreadable_only`].
+const UNREADABLE: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
 
 impl DeleteOptions {
     /// Reads the body (empty for none; a `DeleteOptions` in JSON) or, without one, decoded query parameters.
@@ -46,6 +52,21 @@ impl DeleteOptions {
         let mut errors = Errors::new();
         let (mut options, policy) =
             if body.is_empty() { Self::from_query(query, &mut errors)? } else { Self::from_body(body, &mut errors)? };
+        if options.unreadable_only {
+            let others = [
+                (options.dry_run, ".dryRun"),
+                (policy.is_some(), ".propagationPolicy"),
+                (options.orphan_dependents.is_some(), ".orphanDependents"),
+                (options.grace_period_seconds.is_some(), ".gracePeriodSeconds"),
+                (
+                    options.precondition_uid.is_some() || options.precondition_resource_version.is_some(),
+                    ".preconditions",
+                ),
+            ];
+            for (_, other) in others.into_iter().filter(|(given, _)| *given) {
+                errors.invalid(&Path::new(UNREADABLE), true, &format!("cannot be set together with {other}"));
+            }
+        }
         if let Some(policy) = policy.filter(|policy| !policy.is_empty()) {
             let path = Path::new("propagationPolicy");
             if options.orphan_dependents.is_some() {
@@ -70,11 +91,21 @@ impl DeleteOptions {
         Ok(options)
     }
 
+    /// Refuses to delete, without any of the steps of a deletion, what can be read.
+    #[must_use]
+    pub fn refuse_readable(resource: &Resource, name: &str) -> Status {
+        let mut errors = Errors::new();
+        let why = "is exclusively used to delete corrupt object(s), try again by removing this option";
+        errors.invalid(&Path::new(UNREADABLE), true, why);
+        Status::invalid(&resource.group, &resource.plural, name, &errors)
+    }
+
     fn from_query(query: &[(String, String)], errors: &mut Errors) -> Result<(Self, Option<String>), Status> {
         let options = Self {
             grace_period_seconds: integer(query, "gracePeriodSeconds")?,
             orphan_dependents: flag(query, "orphanDependents"),
             dry_run: dry_run(query, errors),
+            unreadable_only: flag(query, UNREADABLE).unwrap_or(false),
             ..Self::default()
         };
         Ok((options, last(query, "propagationPolicy").map(str::to_owned)))
@@ -102,6 +133,7 @@ impl DeleteOptions {
         };
         typed("gracePeriodSeconds", Value::is_i64, "int64")?;
         typed("orphanDependents", Value::is_boolean, "bool")?;
+        typed(UNREADABLE, Value::is_boolean, "bool")?;
         typed("propagationPolicy", Value::is_string, "v1.DeletionPropagation")?;
         typed("preconditions", Value::is_object, "v1.Preconditions")?;
         typed("dryRun", Value::is_array, "[]string")?;
@@ -115,6 +147,7 @@ impl DeleteOptions {
             orphan_dependents: map.get("orphanDependents").and_then(Value::as_bool),
             propagation: None,
             dry_run: check_dry_run(&dry, errors),
+            unreadable_only: map.get(UNREADABLE).and_then(Value::as_bool).unwrap_or(false),
         };
         Ok((options, text(map.get("propagationPolicy"))))
     }
@@ -153,6 +186,18 @@ mod tests {
         assert!(body.dry_run);
         let query = parse("", &[("propagationPolicy", "Orphan"), ("gracePeriodSeconds", "-3")]).expect("a good query");
         assert_eq!((query.propagation, query.grace_period_seconds), (Some(Propagation::Orphan), Some(1)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_deleted_without_further_wishes() {
+        let option = r#"{"ignoreStoreReadErrorWithClusterBreakingPotential":true"#;
+        assert!(parse(&format!("{option}}}"), &[]).unwrap().unreadable_only);
+        assert!(parse("", &[(UNREADABLE, "true")]).unwrap().unreadable_only);
+        let refused = parse(&format!("{option},\"dryRun\":[\"All\"],\"preconditions\":{{\"uid\":\"u\"}}}}"), &[]);
+        let told = |other: &str| format!("{UNREADABLE}: Invalid value: true: cannot be set together with {other}");
+        let (code, message) = refused.unwrap_err();
+        assert_eq!(code, 422);
+        assert!(message.contains(&told(".dryRun")) && message.contains(&told(".preconditions")), "{message}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use apiserver_core::options::IncludeObject;
+use apiserver_core::table::row as row_of;
 use apiserver_core::{Object, Resource, Status, protobuf};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -101,13 +102,11 @@ impl Item {
         match self {
             Self::Whole => piece.extend_from_slice(&object.json),
             Self::Metadata { beta } => {
-                piece.extend_from_slice(partial(&object.json, *beta).as_bytes());
+                piece.extend_from_slice(&partial(object.metadata(), *beta));
             }
             Self::Row { row, include, beta, now } => {
-                let tree = object.tree().unwrap_or_default();
-                let table = apiserver_core::table::table(row, &Map::new(), [&tree], *include, false, *now);
-                let row = &in_version(table, *beta)["rows"][0];
-                piece.extend_from_slice(row.to_string().as_bytes());
+                let meta = meta_version(*beta);
+                piece.extend_from_slice(&row_of(row, &object.json, object.metadata(), *include, meta, *now));
             }
         }
     }
@@ -154,7 +153,7 @@ struct Pieces {
 }
 
 /// The text of an object up to and into its list `member`, which goes last.
-fn opened(mut object: Value, member: &str) -> String {
+pub(in super::super) fn opened(mut object: Value, member: &str) -> String {
     if let Some(object) = object.as_object_mut() {
         object.remove(member);
     }

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use apiserver_core::options::ListOptions;
 use apiserver_core::selector::Selection;
-use apiserver_core::{Object, Resource, Status, protobuf};
+use apiserver_core::{Resource, Status, protobuf, table};
 use bytes::{Bytes, BytesMut};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
-use super::super::list::matches;
+use super::super::list::{matches, opened};
 use super::super::{in_version, meta_version, partial};
 use super::Following;
 use crate::admission::Holding;
 use crate::app::{App, Phase};
-use crate::cache::{Cache, EventType, Form, Shown, Style, Wire, frame, message, served};
+use crate::cache::{Cache, EventType, Form, Shown, Style, Wire, frame, message, metadata, served};
 use crate::call::Call;
 use crate::flow::Watching;
 use crate::metrics::RequestLabels;
@@ -44,7 +44,6 @@ pub(super) struct Registered {
     app: Arc<App>,
     labels: RequestLabels,
     started: Instant,
-    sent: u64,
     /// Its place among the requests being served, until the initial objects are sent.
     held: Option<Holding>,
     _watching: Option<Watching>,
@@ -52,7 +51,6 @@ pub(super) struct Registered {
 
 impl Registered {
     pub(super) fn new(app: &Arc<App>, call: &Call, held: Option<Holding>) -> Self {
-        app.metrics.watchers.fetch_add(1, Ordering::Relaxed);
         let labels = RequestLabels {
             verb: "WATCH",
             group: call.row.group.clone(),
@@ -63,23 +61,24 @@ impl Registered {
             dry_run: false,
         };
         app.metrics.long_running(&labels, 1);
+        app.metrics.watchers.fetch_add(1, Ordering::Relaxed);
         let watching = app.flow.as_ref().map(|flow| flow.watching(&call.target, &call.query));
-        Self { app: Arc::clone(app), labels, started: Instant::now(), sent: 0, held, _watching: watching }
+        Self { app: Arc::clone(app), labels, started: Instant::now(), held, _watching: watching }
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
         let metrics = &self.app.metrics;
-        metrics.watchers.fetch_sub(1, Ordering::Relaxed);
         metrics.long_running(&self.labels, -1);
-        metrics.watch_events(&self.labels.group, &self.labels.resource, self.sent);
-        metrics.request(self.labels.clone(), 200, self.started.elapsed());
+        metrics.watchers.fetch_sub(1, Ordering::Relaxed);
+        metrics.ended(&self.labels, 200, self.started.elapsed());
     }
 }
 
 /// One watch being served. It holds no queue: it reads the cache's history as fast as its client reads it.
 pub(super) struct Watcher {
+    /// What its drop counts, and what it holds until it has begun.
     registered: Registered,
     cache: Arc<Cache>,
     row: Arc<Resource>,
@@ -129,6 +128,14 @@ impl Watcher {
         }
     }
 
+    /// Whether objects of the list it begins with, or the mark behind them, are still to be sent.
+    pub(super) fn is_listing(&self) -> bool {
+        match &self.state {
+            State::Following(following) => !following.initial.is_empty() || following.marks.is_some(),
+            State::Failed(_) | State::Ended => false,
+        }
+    }
+
     /// The next bytes to send, whole frames; `None` ends the stream.
     pub(super) async fn step(&mut self) -> Option<Bytes> {
         loop {
@@ -146,7 +153,7 @@ impl Watcher {
                     self.changes.borrow_and_update();
                     let Ok(batch) = self.cache.events(&mut following.cursor, BATCH) else {
                         // Too slow, or the cache began anew. The client comes back with its last version.
-                        self.registered.app.metrics.slow_watchers.fetch_add(1, Ordering::Relaxed);
+                        self.cache.counts.terminated.one();
                         return None;
                     };
                     let bytes = self.frames(&following, &batch.events);
@@ -202,10 +209,11 @@ impl Watcher {
         let mut bytes = BytesMut::new();
         while bytes.len() < PIECE {
             let Some(object) = following.initial.pop_front() else { break };
-            self.registered.sent += 1;
             let first = self.is_first();
             let shown = written(&self.row, self.style, first, &Shown::as_it_is(&object));
             let frame = frame(EventType::Added, self.style.wire, &shown);
+            self.cache.counts.initial.one();
+            self.cache.counts.events.observe(frame.len());
             bytes.extend_from_slice(&frame);
         }
         if following.initial.is_empty()
@@ -229,7 +237,6 @@ impl Watcher {
                 object.key.starts_with(&self.prefix) && (everything || matches(&self.row, &self.selection, object))
             });
             let Some(kind) = seen else { continue };
-            self.registered.sent += 1;
             let first = self.is_first();
             // Shared frames are of the kind that is stored.
             let next = if first || self.row.strategy.is_converted() {
@@ -237,6 +244,7 @@ impl Watcher {
             } else {
                 event.frame(kind, self.style, |shown| written(&self.row, self.style, false, shown))
             };
+            self.cache.counts.events.observe(next.len());
             // A single event, the usual case, is sent as the shared bytes themselves.
             if only.is_empty() && bytes.is_empty() {
                 only = next;
@@ -302,16 +310,16 @@ fn written(row: &Resource, style: Style, with_columns: bool, shown: &Shown<'_>) 
     });
     match (style.wire, style.form) {
         (Wire::Json, Form::Whole) => json,
-        (Wire::Json, Form::Metadata { beta }) => partial(&json, beta).into(),
+        (Wire::Json, Form::Metadata { beta }) => partial(metadata(&json), beta).into(),
         (Wire::Json | Wire::Protobuf, Form::Table { include, beta }) => {
-            let object = Object::from_stored(&json).unwrap_or_default();
-            let mut metadata = Map::new();
-            if let Some(version) = object.resource_version() {
-                metadata.insert("resourceVersion".to_owned(), Value::from(version));
-            }
+            let mut head = Map::new();
+            head.insert("resourceVersion".to_owned(), shown.revision.to_string().into());
             let now = jiff::Timestamp::now();
-            let table = apiserver_core::table::table(row, &metadata, [&object], include, with_columns, now);
-            in_version(table, beta).to_string().into()
+            let empty = in_version(table::table(row, &head, [], include, with_columns, now), beta);
+            let mut written = opened(empty, "rows").into_bytes();
+            written.extend_from_slice(&table::row(row, &json, metadata(&json), include, meta_version(beta), now));
+            written.extend_from_slice(b"]}");
+            written.into()
         }
         (Wire::Protobuf, Form::Whole) => {
             let message = message_of(row, shown, &json);

@@ -90,6 +90,10 @@ impl Strategy for ValidatingAdmissionPolicy {
         tree::conditions::validate(list(at(new, &["status"]), "conditions"), &path.child("conditions"), errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.paramKind", "spec.validations.*"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         policy_cells(object, "validations", now)
     }
@@ -120,6 +124,10 @@ impl Strategy for MutatingAdmissionPolicy {
             validate_mutation(mutation, &path.child("mutations").index(index), errors);
         }
         tree::one_of(spec, "reinvocationPolicy", &REINVOCATIONS, &path, errors);
+    }
+
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.paramKind", "spec.mutations.*"]
     }
 
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
@@ -164,6 +172,10 @@ impl Strategy for Binding {
         if self.validating {
             validate_actions(spec, &path.child("validationActions"), errors);
         }
+    }
+
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.policyName", "spec.paramRef"]
     }
 
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {

@@ -71,6 +71,10 @@ impl Strategy for Configuration {
         self.validate(new, errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["webhooks.*"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         vec![
             object.name().unwrap_or_default().into(),

@@ -28,6 +28,10 @@ impl Strategy for ControllerRevision {
         tree::immutable(at(new, &["data"]), at(replacing.old, &["data"]), &Path::new("data"), errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["metadata.ownerReferences", "revision"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         vec![
             object.name().unwrap_or_default().into(),

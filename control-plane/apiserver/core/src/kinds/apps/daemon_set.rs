@@ -88,6 +88,20 @@ impl Strategy for DaemonSet {
         validate_same_selector(new, replacing.old, errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[
+            "spec.selector",
+            "spec.template.spec.nodeSelector",
+            "spec.template.spec.containers.name",
+            "spec.template.spec.containers.image",
+            "status.desiredNumberScheduled",
+            "status.currentNumberScheduled",
+            "status.numberReady",
+            "status.updatedNumberScheduled",
+            "status.numberAvailable",
+        ]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let status = at(object, &["status"]);
         let mut cells = vec![object.name().unwrap_or_default().into()];

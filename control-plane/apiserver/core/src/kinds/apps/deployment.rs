@@ -80,6 +80,18 @@ impl Strategy for Deployment {
         validate_same_selector(new, replacing.old, errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[
+            "spec.replicas",
+            "spec.selector",
+            "spec.template.spec.containers.name",
+            "spec.template.spec.containers.image",
+            "status.readyReplicas",
+            "status.updatedReplicas",
+            "status.availableReplicas",
+        ]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let (spec, status) = (at(object, &["spec"]), at(object, &["status"]));
         let mut cells = vec![

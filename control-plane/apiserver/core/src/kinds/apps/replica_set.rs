@@ -41,6 +41,17 @@ impl Strategy for ReplicaSet {
         validate_same_selector(new, replacing.old, errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[
+            "spec.replicas",
+            "spec.selector",
+            "spec.template.spec.containers.name",
+            "spec.template.spec.containers.image",
+            "status.replicas",
+            "status.readyReplicas",
+        ]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let mut cells = count_cells(object, now);
         cells.extend(template::cells_with_selector(object));

@@ -93,6 +93,15 @@ impl Strategy for StatefulSet {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[
+            "spec.replicas",
+            "spec.template.spec.containers.name",
+            "spec.template.spec.containers.image",
+            "status.readyReplicas",
+        ]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let (spec, status) = (at(object, &["spec"]), at(object, &["status"]));
         let mut cells = vec![

@@ -78,6 +78,10 @@ impl Strategy for FirstVersion {
         HorizontalPodAutoscaler.validate_update(&stored(new), Replacing { old: &old, ..replacing }, errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["metadata.annotations", "spec", "status"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         HorizontalPodAutoscaler.cells(&stored(object), now)
     }

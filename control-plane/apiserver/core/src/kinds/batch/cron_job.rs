@@ -54,6 +54,19 @@ impl Strategy for CronJob {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[
+            "spec.schedule",
+            "spec.timeZone",
+            "spec.suspend",
+            "spec.jobTemplate.spec.selector",
+            "spec.jobTemplate.spec.template.spec.containers.name",
+            "spec.jobTemplate.spec.template.spec.containers.image",
+            "status.active.*",
+            "status.lastScheduleTime",
+        ]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let (spec, status) = (at(object, &["spec"]), at(object, &["status"]));
         let last = match member(status, "lastScheduleTime").as_str() {

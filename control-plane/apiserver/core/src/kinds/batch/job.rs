@@ -87,6 +87,21 @@ impl Strategy for Job {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[
+            "spec.completions",
+            "spec.parallelism",
+            "spec.selector",
+            "spec.template.spec.containers.name",
+            "spec.template.spec.containers.image",
+            "status.succeeded",
+            "status.startTime",
+            "status.completionTime",
+            "status.conditions.type",
+            "status.conditions.status",
+        ]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let (spec, status) = (at(object, &["spec"]), at(object, &["status"]));
         let succeeded = number(status, "succeeded");

@@ -61,6 +61,17 @@ impl Strategy for PodCertificateRequest {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[
+            "spec.podName",
+            "spec.serviceAccountName",
+            "spec.nodeName",
+            "spec.signerName",
+            "status.conditions.type",
+            "status.conditions.status",
+        ]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let spec = at(object, &["spec"]);
         vec![

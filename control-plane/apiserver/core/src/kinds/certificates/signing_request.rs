@@ -149,6 +149,10 @@ impl Strategy for CertificateSigningRequest {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.expirationSeconds", "spec.signerName", "spec.username", "status.conditions.type", "status.certificate"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let duration = object.integer(&["spec", "expirationSeconds"]);
         vec![

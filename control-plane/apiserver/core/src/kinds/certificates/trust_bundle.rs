@@ -41,6 +41,10 @@ impl Strategy for ClusterTrustBundle {
         tree::immutable(now, before, &Path::new("spec.signerName"), errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.signerName"]
+    }
+
     fn cells(&self, object: &Object, _: jiff::Timestamp) -> Vec<Value> {
         let signer = object.text(&["spec", "signerName"]).unwrap_or("<none>");
         vec![object.name().unwrap_or_default().into(), signer.into()]

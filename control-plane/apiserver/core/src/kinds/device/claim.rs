@@ -49,6 +49,10 @@ impl Strategy for ResourceClaim {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["status.allocation.*", "status.reservedFor.*"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let going = object.deletion_timestamp().is_some();
         let mut states = Vec::new();

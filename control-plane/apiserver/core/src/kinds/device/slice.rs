@@ -82,6 +82,10 @@ impl Strategy for ResourceSlice {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.nodeName", "spec.driver", "spec.pool.name"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let spec = at(object, &["spec"]);
         vec![

@@ -63,6 +63,16 @@ impl Strategy for FlowSchema {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[
+            "spec.priorityLevelConfiguration.name",
+            "spec.matchingPrecedence",
+            "spec.distinguisherMethod",
+            "status.conditions.type",
+            "status.conditions.status",
+        ]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let spec = at(object, &["spec"]);
         let method = member(spec, "distinguisherMethod");

@@ -86,6 +86,10 @@ impl Strategy for PriorityLevelConfiguration {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.type", "spec.limited"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let limited = at(object, &["spec", "limited"]);
         let queuing = member(member(limited, "limitResponse"), "queuing");

@@ -41,6 +41,10 @@ impl Strategy for Ingress {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.ingressClassName", "spec.rules.host", "spec.tls.*", "status.loadBalancer.ingress"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let spec = at(object, &["spec"]);
         let class = member(spec, "ingressClassName").as_str().unwrap_or("<none>");

@@ -45,6 +45,10 @@ impl Strategy for IngressClass {
         self.validate(new, errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.controller", "spec.parameters"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let spec = at(object, &["spec"]);
         let parameters = member(spec, "parameters");

@@ -51,6 +51,10 @@ impl Strategy for IpAddress {
         tree::immutable(at(new, &path), at(replacing.old, &path), &Path::new("spec.parentRef"), errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.parentRef"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         vec![
             object.name().unwrap_or_default().into(),

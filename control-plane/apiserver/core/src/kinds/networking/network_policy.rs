@@ -67,6 +67,10 @@ impl Strategy for NetworkPolicy {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.podSelector"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         vec![
             object.name().unwrap_or_default().into(),

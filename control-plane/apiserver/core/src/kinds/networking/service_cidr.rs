@@ -66,6 +66,10 @@ impl Strategy for ServiceCidr {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.cidrs"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         vec![
             object.name().unwrap_or_default().into(),

@@ -7,6 +7,43 @@ use crate::object::Object;
 use crate::table;
 use crate::time;
 
+/// What the row is made of.
+pub(super) const READ: &[&str] = &[
+    "spec.nodeName",
+    "spec.containers.*",
+    "spec.initContainers.name",
+    "spec.initContainers.restartPolicy",
+    "spec.readinessGates",
+    "status.phase",
+    "status.reason",
+    "status.podIP",
+    "status.podIPs.ip",
+    "status.nominatedNodeName",
+    "status.conditions.type",
+    "status.conditions.status",
+    "status.conditions.reason",
+    "status.initContainerStatuses.name",
+    "status.initContainerStatuses.ready",
+    "status.initContainerStatuses.started",
+    "status.initContainerStatuses.restartCount",
+    "status.initContainerStatuses.lastState.terminated.finishedAt",
+    "status.initContainerStatuses.state.running.*",
+    "status.initContainerStatuses.state.waiting.reason",
+    "status.initContainerStatuses.state.terminated.reason",
+    "status.initContainerStatuses.state.terminated.signal",
+    "status.initContainerStatuses.state.terminated.exitCode",
+    "status.containerStatuses.name",
+    "status.containerStatuses.ready",
+    "status.containerStatuses.started",
+    "status.containerStatuses.restartCount",
+    "status.containerStatuses.lastState.terminated.finishedAt",
+    "status.containerStatuses.state.running.*",
+    "status.containerStatuses.state.waiting.reason",
+    "status.containerStatuses.state.terminated.reason",
+    "status.containerStatuses.state.terminated.signal",
+    "status.containerStatuses.state.terminated.exitCode",
+];
+
 /// What is known of a pod's containers, added up.
 #[derive(Default)]
 struct Tally {

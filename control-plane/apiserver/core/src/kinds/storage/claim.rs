@@ -107,6 +107,18 @@ impl Strategy for PersistentVolumeClaim {
         tree::immutable(mode, was, &Path::new("spec.volumeMode"), errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[
+            "spec.volumeName",
+            "spec.storageClassName",
+            "spec.volumeAttributesClassName",
+            "spec.volumeMode",
+            "status.phase",
+            "status.capacity.storage",
+            "status.accessModes",
+        ]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let (spec, status) = (at(object, &["spec"]), at(object, &["status"]));
         let volume = text(spec, "volumeName");

@@ -65,6 +65,10 @@ impl Strategy for StorageClass {
         tree::immutable(mode, was, &Path::new("volumeBindingMode"), errors);
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["metadata.annotations", "provisioner", "reclaimPolicy", "volumeBindingMode", "allowVolumeExpansion"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let whole = object.clone().into_value();
         let name = object.name().unwrap_or_default();
@@ -106,6 +110,10 @@ impl Strategy for VolumeAttributesClass {
         for name in ["driverName", "parameters"] {
             tree::immutable(at(new, &[name]), at(replacing.old, &[name]), &Path::new(name), errors);
         }
+    }
+
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["metadata.annotations", "driverName"]
     }
 
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {

@@ -75,6 +75,10 @@ impl Strategy for CsiDriver {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let spec = at(object, &["spec"]);
         let audiences: Vec<&str> = list(spec, "tokenRequests").iter().map(|one| text(one, "audience")).collect();
@@ -146,6 +150,10 @@ impl Strategy for CsiNode {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.drivers.*"]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         vec![
             object.name().unwrap_or_default().into(),
@@ -175,6 +183,10 @@ impl Strategy for CsiStorageCapacity {
         for name in ["nodeTopology", "storageClassName"] {
             tree::immutable(at(new, &[name]), at(replacing.old, &[name]), &Path::new(name), errors);
         }
+    }
+
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["storageClassName", "capacity"]
     }
 
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
@@ -235,6 +247,10 @@ impl Strategy for VolumeAttachment {
                 errors.invalid(&path, number(error, "errorCode"), "must be greater than or equal to 0");
             }
         }
+    }
+
+    fn cells_read(&self) -> &'static [&'static str] {
+        &["spec.attacher", "spec.source.persistentVolumeName", "spec.nodeName", "status.attached"]
     }
 
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {

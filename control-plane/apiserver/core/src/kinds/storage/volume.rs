@@ -122,6 +122,21 @@ impl Strategy for PersistentVolume {
         }
     }
 
+    fn cells_read(&self) -> &'static [&'static str] {
+        &[
+            "spec.claimRef.namespace",
+            "spec.claimRef.name",
+            "spec.capacity.storage",
+            "spec.accessModes",
+            "spec.persistentVolumeReclaimPolicy",
+            "spec.storageClassName",
+            "spec.volumeAttributesClassName",
+            "spec.volumeMode",
+            "status.phase",
+            "status.reason",
+        ]
+    }
+
     fn cells(&self, object: &Object, now: jiff::Timestamp) -> Vec<Value> {
         let (spec, status) = (at(object, &["spec"]), at(object, &["status"]));
         let claim = member(spec, "claimRef");
