@@ -56,6 +56,26 @@ impl StoreBuilder<Types, Log, Machine, TempDir> for Builder {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openrafts_suite_passes() {
     Suite::test_all(Builder).await.unwrap();
+    workers_end().await;
+}
+
+/// Waits until the threads of dropped logs and machines are gone. RocksDB's own statics do not survive those at the end of a process.
+async fn workers_end() {
+    const WORKERS: [&str; 2] = ["log-writer", "apply"];
+    let running = || {
+        let names = std::fs::read_dir("/proc/self/task").unwrap().filter_map(|task| {
+            // A thread may end while it is looked at.
+            std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
+        });
+        names.filter(|name| WORKERS.contains(&name.trim_end())).count()
+    };
+    for _ in 0..400 {
+        if running() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{} threads do not end", running());
 }
 
 fn entry(term: u64, index: u64, text: &'static str) -> Entry {

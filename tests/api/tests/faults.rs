@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -19,17 +19,41 @@ on_every_store!(
     a_client_that_does_not_read_holds_nobody_up,
 );
 
+/// What writers share with those who watch over them.
+#[derive(Default)]
+struct Load {
+    stop: AtomicBool,
+    acknowledged: AtomicUsize,
+}
+
+impl Load {
+    /// Waits until some more writes have got through.
+    async fn goes_on(&self) {
+        let wanted = self.acknowledged.load(Ordering::Relaxed) + 20;
+        for _ in 0..600 {
+            if self.acknowledged.load(Ordering::Relaxed) >= wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("only {} of {wanted} writes got through", self.acknowledged.load(Ordering::Relaxed));
+    }
+}
+
 /// Creates objects until told to stop; returns the names of those that were acknowledged.
-async fn load(client: Client, prefix: String, stop: Arc<AtomicBool>) -> Vec<String> {
+async fn load(client: Client, prefix: String, load: Arc<Load>) -> Vec<String> {
     let mut acknowledged = Vec::new();
     let mut number = 0;
-    while !stop.load(Ordering::Relaxed) {
+    while !load.stop.load(Ordering::Relaxed) {
         let name = format!("{prefix}-{number:05}");
         number += 1;
         let body = config_map(&name, "1").to_string();
         let headers = [("content-type", "application/json")];
         match client.try_send("POST", CONFIG_MAPS, &headers, &body).await {
-            Ok(answer) if answer.code == 201 => acknowledged.push(name),
+            Ok(answer) if answer.code == 201 => {
+                acknowledged.push(name);
+                load.acknowledged.fetch_add(1, Ordering::Relaxed);
+            }
             Ok(answer) => assert!(matches!(answer.code, 409 | 429 | 500 | 503 | 504), "{}", answer.text()),
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
         }
@@ -38,20 +62,19 @@ async fn load(client: Client, prefix: String, stop: Arc<AtomicBool>) -> Vec<Stri
 }
 
 async fn under_load(cluster: &mut Cluster, fault: impl AsyncFn(&mut Cluster)) {
-    let stop = Arc::new(AtomicBool::new(false));
+    let shared = Arc::new(Load::default());
     let writers: Vec<_> =
-        (0..4).map(|writer| tokio::spawn(load(cluster.admin(), format!("w{writer}"), Arc::clone(&stop)))).collect();
+        (0..4).map(|writer| tokio::spawn(load(cluster.admin(), format!("w{writer}"), Arc::clone(&shared)))).collect();
     for _ in 0..3 {
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        shared.goes_on().await;
         fault(cluster).await;
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    stop.store(true, Ordering::Relaxed);
+    shared.goes_on().await;
+    shared.stop.store(true, Ordering::Relaxed);
     let mut acknowledged = BTreeSet::new();
     for writer in writers {
         acknowledged.extend(writer.await.unwrap());
     }
-    assert!(acknowledged.len() > 20, "only {} writes got through", acknowledged.len());
     cluster.ready().await;
     let listed: BTreeSet<String> = names(&cluster.admin().get(CONFIG_MAPS).await.json()).into_iter().collect();
     let lost: Vec<_> = acknowledged.difference(&listed).collect();
