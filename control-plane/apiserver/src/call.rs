@@ -14,9 +14,9 @@ use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use crate::admission::Held;
 use crate::http::body;
 use crate::http::negotiate::{self, BodyFormat, Negotiated};
+use crate::limits::Held;
 use crate::request_info::ResourceRequest;
 
 /// A request that is authenticated, authorized and names a row.

@@ -31,7 +31,7 @@ use crate::app::App;
 use crate::request_info::{RequestInfo, ResourceRequest};
 pub(crate) use follow::follow;
 use force::Force;
-pub(crate) use level::{Admission, Place};
+pub(crate) use level::{Place, Turn};
 use watchers::Watchers;
 pub(crate) use watchers::Watching;
 
@@ -89,14 +89,14 @@ impl Flow {
 
     /// Classifies a request, tells `classified`, and waits until there is room for it or there will be none. Dropping the
     /// future takes the request out of its queue.
-    pub(crate) async fn admit(&self, app: &App, asking: &Asking<'_>, classified: &mut Option<Classified>) -> Admission {
+    pub(crate) async fn enter(&self, app: &App, asking: &Asking<'_>, classified: &mut Option<Classified>) -> Turn {
         let force = self.in_force();
         let digest = digest(asking.user, asking.info);
         let route = force.route(&digest);
         *classified = Some(route.classified.clone());
         let width = cost::width(app, self, asking, route);
         let limit = asking.timeout.unwrap_or(app.options.request_timeout) / 4;
-        route.level.admit(route, &digest, width, asking, asking.received + limit.min(LONGEST_WAIT)).await
+        route.level.enter(route, &digest, width, asking, asking.received + limit.min(LONGEST_WAIT)).await
     }
 
     /// Counts a watcher until the guard is dropped: changes of what it watches cost more.

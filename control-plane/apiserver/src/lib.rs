@@ -5,7 +5,6 @@
 //!
 //! The server knows nothing of consensus or disks: the store is whatever speaks etcd's v3 protocol.
 
-mod admission;
 mod app;
 mod authentication;
 mod bootstrap;
@@ -21,6 +20,7 @@ mod health;
 mod hooks;
 mod http;
 mod inflight;
+mod limits;
 mod metrics;
 mod options;
 mod pipeline;

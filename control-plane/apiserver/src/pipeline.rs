@@ -22,7 +22,6 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::admission::{self, Held};
 use crate::app::{App, Phase};
 use crate::authentication::Peer;
 use crate::call::Call;
@@ -33,6 +32,7 @@ use crate::handlers;
 use crate::http::negotiate::{self, Allowed, Negotiated};
 use crate::http::query;
 use crate::http::respond::{self, Answer, Body};
+use crate::limits::{self, Held};
 use crate::metrics::RequestLabels;
 use crate::request_info::{RequestInfo, ResourceRequest, Verb};
 
@@ -129,7 +129,7 @@ fn elsewhere(app: &App, info: &RequestInfo, parts: &Parts, connection: &Connecti
         return None;
     }
     let mut answer =
-        admission::too_many(Duration::from_secs(5), "The apiserver is shutting down, please try again later.\n");
+        limits::too_many(Duration::from_secs(5), "The apiserver is shutting down, please try again later.\n");
     // The other protocol says the same by a frame of its own.
     if parts.version != Version::HTTP_2 {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -172,7 +172,7 @@ async fn authenticated(
     let user = impersonated(user, &request.parts.headers)?;
     let Incomplete { received, info, query, .. } = &request;
     let asking = Asking { info, query, user: &user, received: *received, timeout };
-    let held = match admission::enter(app, &asking, classified).await {
+    let held = match limits::enter(app, &asking, classified).await {
         Ok(held) => held,
         Err(answer) => return Ok(answer),
     };

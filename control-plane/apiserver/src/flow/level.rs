@@ -49,7 +49,7 @@ pub(super) struct Guest {
 }
 
 /// What became of a request.
-pub(crate) enum Admission {
+pub(crate) enum Turn {
     /// It may go, while it holds its place.
     Served(Place),
     /// It is turned away, and may come back after so many seconds.
@@ -121,14 +121,14 @@ impl Level {
     }
 
     /// Lets a request in, now or when it is its turn, but not after `until`.
-    pub(super) async fn admit(
+    pub(super) async fn enter(
         self: &Arc<Self>,
         route: &Route,
         digest: &Digest<'_>,
         width: Width,
         asking: &Asking<'_>,
         until: Instant,
-    ) -> Admission {
+    ) -> Turn {
         let arrived = Instant::now();
         let flow = if route.parts_flows { route.schema.distinguisher(digest) } else { "" };
         let hash = if route.parts_flows { route.schema.hash(flow) } else { 0 };
@@ -155,7 +155,7 @@ impl Level {
                     };
                     tally.refused(reason, Duration::ZERO);
                     let second = arrived.duration_since(self.epoch).as_secs();
-                    return Admission::Refused(state.pressure.refused(second));
+                    return Turn::Refused(state.pressure.refused(second));
                 }
                 Arrival::Served(ticket) => {
                     tally.serving(width.seats(), (!exempt).then_some(Duration::ZERO));
@@ -198,10 +198,10 @@ impl Level {
             && let Some(again) = self.give_up(ticket, &route.name, arrived)
         {
             place.ticket = None;
-            return Admission::Refused(again);
+            return Turn::Refused(again);
         }
         place.began.get_or_insert_with(Instant::now);
-        Admission::Served(place)
+        Turn::Served(place)
     }
 
     /// Takes a request that has waited long enough out of the line, and tells when to come back; none if it was let in just now.

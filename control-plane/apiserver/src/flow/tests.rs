@@ -19,13 +19,13 @@ fn info() -> Arc<RequestInfo> {
 }
 
 /// A request of a user on its way through the level its schema leads to.
-async fn admit(flow: &Flow, user: &str, width: Width, wait: Duration) -> Admission {
+async fn enter(flow: &Flow, user: &str, width: Width, wait: Duration) -> Turn {
     let user = User { name: user.into(), groups: vec!["system:authenticated".into()], ..User::default() };
     let (info, received) = (info(), Instant::now());
     let asking = Asking { info: &info, query: &[], user: &user, received, timeout: None };
     let (force, digest) = (flow.in_force(), digest(&user, &info));
     let route = force.route(&digest);
-    route.level.admit(route, &digest, width, &asking, received + wait).await
+    route.level.enter(route, &digest, width, &asking, received + wait).await
 }
 
 fn limits(flow: &Flow) -> Vec<(String, u64)> {
@@ -54,7 +54,7 @@ async fn seats_go_where_they_are_wanted_and_never_beyond_bounds() {
     let mut places = Vec::new();
     for number in 0..100 {
         let flow = &flow;
-        places.push(async move { admit(flow, &format!("user-{number}"), Width::ONE, Duration::from_mins(1)).await });
+        places.push(async move { enter(flow, &format!("user-{number}"), Width::ONE, Duration::from_mins(1)).await });
     }
     let mut all = std::pin::pin!(futures::future::join_all(places));
     let mut grown = 0;
@@ -72,17 +72,16 @@ async fn who_waits_too_long_is_sent_away_and_who_goes_lets_the_next_in() {
     let flow = Arc::new(Flow::new(60));
     flow.replace(suggested());
     let (_, all) = limits(&flow).into_iter().find(|(name, _)| name == "global-default").unwrap();
-    let Admission::Served(place) = admit(&flow, "ann", Width { initial: all, ..Width::ONE }, Duration::ZERO).await
-    else {
+    let Turn::Served(place) = enter(&flow, "ann", Width { initial: all, ..Width::ONE }, Duration::ZERO).await else {
         panic!("the first is not served")
     };
     let waited = Instant::now();
-    let outcome = admit(&flow, "bob", Width::ONE, Duration::from_secs(3)).await;
-    assert!(matches!(outcome, Admission::Refused(1)));
+    let outcome = enter(&flow, "bob", Width::ONE, Duration::from_secs(3)).await;
+    assert!(matches!(outcome, Turn::Refused(1)));
     assert_eq!(waited.elapsed(), Duration::from_secs(3));
     let next = tokio::spawn({
         let flow = Arc::clone(&flow);
-        async move { matches!(admit(&flow, "bob", Width::ONE, Duration::from_secs(3)).await, Admission::Served(_)) }
+        async move { matches!(enter(&flow, "bob", Width::ONE, Duration::from_secs(3)).await, Turn::Served(_)) }
     });
     tokio::time::sleep(Duration::from_secs(1)).await;
     drop(place);
@@ -95,9 +94,7 @@ async fn who_waits_too_long_is_sent_away_and_who_goes_lets_the_next_in() {
 async fn a_level_that_is_not_configured_any_more_lives_until_it_is_idle() {
     let flow = Flow::new(60);
     flow.replace(suggested());
-    let Admission::Served(place) = admit(&flow, "ann", Width::ONE, Duration::ZERO).await else {
-        panic!("it is not served")
-    };
+    let Turn::Served(place) = enter(&flow, "ann", Width::ONE, Duration::ZERO).await else { panic!("it is not served") };
     flow.replace(Configuration::of([], []));
     let names = || limits(&flow).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     assert_eq!(names(), ["catch-all", "exempt", "global-default"]);

@@ -15,11 +15,11 @@ use tokio::time::Instant;
 use super::super::list::{matches, opened};
 use super::super::{in_version, meta_version, partial};
 use super::Following;
-use crate::admission::Holding;
 use crate::app::{App, Phase};
 use crate::cache::{Cache, EventType, Form, Shown, Style, Wire, frame, message, metadata, served};
 use crate::call::Call;
 use crate::flow::Watching;
+use crate::limits::Holding;
 use crate::metrics::RequestLabels;
 
 /// Between bookmarks.

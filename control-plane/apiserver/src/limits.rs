@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::flow::{Admission, Asking, Classified, Place};
+use crate::flow::{Asking, Classified, Place, Turn};
 use crate::http::respond::{self, Answer};
 use crate::inflight::Full;
 use crate::request_info::Verb;
@@ -47,9 +47,9 @@ pub(crate) async fn enter(
     let watch = asking.info.verb == Verb::Watch;
     let again = match &app.flow {
         Some(_) if long && !watch => return Ok(None),
-        Some(flow) => match flow.admit(app, asking, classified).await {
-            Admission::Served(place) => return Ok(Some(Held::Place(place))),
-            Admission::Refused(again) => Duration::from_secs(again),
+        Some(flow) => match flow.enter(app, asking, classified).await {
+            Turn::Served(place) => return Ok(Some(Held::Place(place))),
+            Turn::Refused(again) => Duration::from_secs(again),
         },
         None if long => return Ok(None),
         None => match app.inflight.enter(asking.info.verb, asking.user) {
