@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use apiserver_core::authorize::{AUTHENTICATED, User};
+use apiserver_core::user::{AUTHENTICATED, User};
 use chain::Chain;
 use sha2::{Digest, Sha256};
 use tokio_rustls::rustls::pki_types::CertificateDer;

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use apiserver_core::authorize::User;
 use apiserver_core::decode::Format;
 use apiserver_core::names::manager_of_agent;
 use apiserver_core::options::WriteOptions;
+use apiserver_core::user::User;
 use apiserver_core::{Resource, Status, protobuf, scale};
 use bytes::Bytes;
 use http::HeaderMap;

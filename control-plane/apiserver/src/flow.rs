@@ -20,8 +20,8 @@ mod watchers;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use apiserver_core::authorize::User;
 use apiserver_core::flow::{Configuration, Digest, Target};
+use apiserver_core::user::User;
 use fair::Moment;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};

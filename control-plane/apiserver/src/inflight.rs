@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use apiserver_core::authorize::{User, is_master};
+use apiserver_core::user::{User, is_master};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::request_info::Verb;
@@ -48,7 +48,7 @@ mod tests {
         assert!(matches!(first, Ok(Some(_))));
         assert_eq!(limit.enter(Verb::List, &ann).err(), Some(Full));
         assert!(matches!(limit.enter(Verb::Create, &ann), Ok(Some(_))));
-        let groups = vec![apiserver_core::authorize::MASTERS.to_owned()];
+        let groups = vec![apiserver_core::user::MASTERS.to_owned()];
         assert!(matches!(limit.enter(Verb::List, &User { groups, ..User::default() }), Ok(None)));
         drop(first);
         assert!(matches!(limit.enter(Verb::List, &ann), Ok(Some(_))));

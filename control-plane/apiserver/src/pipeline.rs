@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use apiserver_core::authorize::{AUTHENTICATED, Attributes, MASTERS, User, authorize};
+use apiserver_core::authorize::{Attributes, authorize};
 use apiserver_core::resource::Verb as RowVerb;
+use apiserver_core::user::{AUTHENTICATED, MASTERS, User};
 use apiserver_core::{Resource, Status};
 use futures::FutureExt;
 use http::header::{CACHE_CONTROL, CONNECTION, HeaderName, USER_AGENT, WARNING};

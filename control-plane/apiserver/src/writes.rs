@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use apiserver_core::authorize::User;
 use apiserver_core::engine::{
     Context, Prepared, SUFFIX_ALPHABET, SUFFIX_LENGTH, Updated, admit_to_namespace, prepare_create,
 };
 use apiserver_core::status::{Details, Reason};
+use apiserver_core::user::User;
 use apiserver_core::{Object, Resource, Status};
 use bytes::Bytes;
 use proto::mvccpb::KeyValue;
@@ -388,7 +388,7 @@ pub(crate) const OWN_MANAGER: &str = "kube-apiserver";
 pub(crate) fn own_user() -> User {
     User {
         name: "system:apiserver".to_owned(),
-        groups: vec![apiserver_core::authorize::MASTERS.to_owned()],
+        groups: vec![apiserver_core::user::MASTERS.to_owned()],
         ..User::default()
     }
 }

@@ -1,27 +1,8 @@
 //! Who may do what. Today: members of `system:masters` everything, everybody else nothing.
 
-use std::collections::BTreeMap;
-
 use crate::resource::Verb;
 use crate::status::Status;
-
-/// The group that may do everything.
-pub const MASTERS: &str = "system:masters";
-/// The group every authenticated user is in.
-pub const AUTHENTICATED: &str = "system:authenticated";
-
-/// An authenticated user.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct User {
-    /// Common name of the certificate.
-    pub name: String,
-    /// Organizations of the certificate, and [`AUTHENTICATED`].
-    pub groups: Vec<String>,
-    /// Uid, where the authenticator knows one.
-    pub uid: String,
-    /// More, such as `authentication.kubernetes.io/credential-id`.
-    pub extra: BTreeMap<String, Vec<String>>,
-}
+use crate::user::{User, is_master};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,11 +31,6 @@ pub enum Attributes<'a> {
     },
 }
 
-/// Whether a user may do everything; nobody else may do anything.
-pub fn is_master(user: &User) -> bool {
-    user.groups.iter().any(|group| group == MASTERS)
-}
-
 /// Lets a request through or says why not.
 pub fn authorize(user: &User, attributes: &Attributes<'_>) -> Result<(), Status> {
     if is_master(user) {
@@ -80,6 +56,7 @@ pub fn authorize(user: &User, attributes: &Attributes<'_>) -> Result<(), Status>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::user::{AUTHENTICATED, MASTERS};
 
     fn user(groups: &[&str]) -> User {
         User { name: "ann".into(), groups: groups.iter().map(|&group| group.to_owned()).collect(), ..User::default() }

@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use crate::apply;
-use crate::authorize::User;
 use crate::field::{Errors, Path};
 use crate::form;
 use crate::kinds::service::ClusterIps;
@@ -14,6 +13,7 @@ use crate::resource::Resource;
 use crate::status::Status;
 use crate::strategy::{Part, Replacing};
 use crate::time;
+use crate::user::User;
 
 /// The letters and digits a `generateName` suffix may have: no vowels, nothing that looks like another.
 pub const SUFFIX_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";

@@ -34,6 +34,7 @@ pub mod status;
 pub mod strategy;
 pub mod table;
 pub mod time;
+pub mod user;
 
 pub use object::Object;
 pub use registry::Registry;

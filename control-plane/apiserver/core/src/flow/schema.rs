@@ -3,9 +3,9 @@
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::authorize::User;
 use crate::kinds::tree::{at, flag, list, member, number, text, texts};
 use crate::object::Object;
+use crate::user::User;
 
 const EVERY: &str = "*";
 

@@ -6,9 +6,9 @@ use fair::{Bounds, Discipline, Width};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::authorize::User;
 use crate::kinds::flow_control::{flow_schemas, priority_levels};
 use crate::object::Object;
+use crate::user::User;
 
 fn objects(values: Vec<Value>) -> Vec<Object> {
     values.into_iter().filter_map(Object::from_value).collect()

@@ -3,12 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::tree::{at, has, member, text, texts};
-use crate::authorize::{User, is_master};
 use crate::field::{Errors, Path};
 use crate::object::Object;
 use crate::resource::Resource;
 use crate::status::Status;
 use crate::strategy::Strategy;
+use crate::user::{User, is_master};
 
 /// The strategy: none, because nothing is stored.
 #[derive(Debug)]
@@ -135,8 +135,8 @@ fn validate(resource: &Resource, namespace: Option<&str>, question: &Object, err
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authorize::MASTERS;
     use crate::kinds::testing::{object, row};
+    use crate::user::MASTERS;
 
     fn user(group: &str) -> User {
         User { name: "ann".into(), groups: vec![group.into()], ..User::default() }

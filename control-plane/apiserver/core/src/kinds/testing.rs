@@ -4,13 +4,13 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
-use crate::authorize::User;
 use crate::engine::{Context, Updated, prepare_create, prepare_update};
 use crate::kinds::service::{Cidr, ClusterIps};
 use crate::object::Object;
 use crate::registry::Registry;
 use crate::resource::Resource;
 use crate::status::Status;
+use crate::user::User;
 
 static USER: LazyLock<User> = LazyLock::new(|| User { name: "ann".into(), ..User::default() });
 static ADDRESSES: LazyLock<ClusterIps> =
