@@ -58,7 +58,7 @@ pub(crate) fn generate() -> (BTreeMap<String, Value>, Vec<Kind>) {
     each!(builder.kind:
         core { Binding }
         autoscaling_v1 { Scale }
-        authentication { SelfSubjectReview TokenReview }
+        authentication { SelfSubjectReview TokenRequest TokenReview }
         authorization { LocalSubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview }
         policy { Eviction }
         meta { APIGroup APIGroupList APIResourceList APIVersions Status }

@@ -7,6 +7,7 @@ use apiserver_core::{Registry, Resource};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use crate::authentication::Authentication;
 use crate::cache::Cache;
 use crate::documents::Documents;
 use crate::flow::Flow;
@@ -36,6 +37,8 @@ pub(crate) struct App {
     pub(crate) options: Options,
     /// The rows.
     pub(crate) registry: Registry,
+    /// Who is let in.
+    pub(crate) authentication: Authentication,
     /// The client of the store.
     pub(crate) store: Arc<StoreClient>,
     /// The watch caches, by where their objects are stored.
@@ -66,7 +69,13 @@ pub(crate) struct App {
 
 impl App {
     /// Puts the parts together; nothing runs yet.
-    pub(crate) fn new(options: Options, registry: Registry, store: Arc<StoreClient>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        options: Options,
+        registry: Registry,
+        authentication: Authentication,
+        store: Arc<StoreClient>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let mut caches = HashMap::new();
         for row in registry.iter().filter(|row| row.stored) {
             caches.entry(row.storage.clone()).or_insert_with(|| Arc::new(Cache::new(Arc::clone(row))));
@@ -84,6 +93,7 @@ impl App {
             inflight: InFlight::new(options.max_reads, options.max_writes),
             options,
             registry,
+            authentication,
             store,
             caches,
             metrics,

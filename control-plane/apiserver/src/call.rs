@@ -14,6 +14,7 @@ use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
+use crate::authentication::Remarks;
 use crate::http::body;
 use crate::http::negotiate::{self, BodyFormat, Negotiated};
 use crate::limits::Held;
@@ -50,7 +51,8 @@ impl Call {
         form: Negotiated,
         body: Incoming,
     ) -> Self {
-        let warnings = row.deprecation.iter().cloned().collect();
+        let said = parts.extensions.remove::<Remarks>().map_or_else(Vec::new, |remarks| remarks.0);
+        let warnings = row.deprecation.iter().cloned().chain(said).collect();
         Self {
             row,
             target,

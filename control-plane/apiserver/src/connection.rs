@@ -125,7 +125,7 @@ impl Connections {
     pub(crate) fn shed(&self) {
         let open = self.open();
         let idle = open.values().map(|connection| (*connection.used(), connection));
-        let rank = |connection: &Connection| matches!(connection.peer(), Peer::Known { .. });
+        let rank = |connection: &Connection| connection.peer().is_known();
         let first = idle
             .filter(|(usage, connection)| usage.requests == 0 && !connection.told.load(Ordering::Relaxed))
             .min_by_key(|(usage, connection)| (rank(connection), usage.since));

@@ -6,10 +6,12 @@ mod components;
 mod connect;
 mod evict;
 mod list;
+mod openid;
 pub(crate) mod paths;
 mod read;
 mod remove;
 mod review;
+mod token;
 mod watch;
 mod write;
 mod zpages;
@@ -65,10 +67,11 @@ pub(crate) async fn serve(app: &Arc<App>, call: &Call, verb: Verb) -> Result<Ans
         (Verb::Watch, _) => watch::watch(app, call).await,
         (Verb::Create, Some("binding")) => bind::bind(app, call).await,
         (Verb::Create, Some("eviction")) => evict::evict(app, call).await,
+        (Verb::Create, Some("token")) => token::request(app, call).await,
         (Verb::Create, None) if collection && !across && row.plural == "bindings" => {
             bind::bind_by_name(app, call).await
         }
-        (Verb::Create, None) if collection && !row.stored => review::answer(call).await,
+        (Verb::Create, None) if collection && !row.stored => review::answer(app, call).await,
         (Verb::Create, None) if collection && !across => write::create(app, call).await,
         (Verb::Create, _) => Err(Status::method_not_allowed()),
         (Verb::Update, _) => write::update(app, call).await,

@@ -39,6 +39,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::app::{App, Phase};
+use crate::authentication::Authentication;
 use crate::metrics::Metrics;
 use crate::options::{Flags, Options};
 use crate::server::Listening;
@@ -53,6 +54,8 @@ enum RunError {
     Signals(#[source] std::io::Error),
     #[error("set up the client of the store")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("set up authentication")]
+    Authentication(#[from] authentication::KeyError),
     #[error("open the server")]
     Server(#[from] server::ServeError),
 }
@@ -100,7 +103,8 @@ async fn live(options: Options) -> Result<(), RunError> {
     let store =
         StoreClient::new(&options.store, Arc::clone(&metrics)).map_err(|error| RunError::Store(error.into()))?;
     let store = Arc::new(store);
-    let app = Arc::new(App::new(options, Registry::built_in(), Arc::clone(&store), metrics));
+    let authentication = Authentication::open(&options.authentication)?;
+    let app = Arc::new(App::new(options, Registry::built_in(), authentication, Arc::clone(&store), metrics));
     let listening = Listening::open(&app).await?;
     let port = listening.port().unwrap_or(app.options.listen.port());
 

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures::Stream;
 use serde_json::Value;
 
+use crate::authentication::AuthenticationMetrics;
 use crate::http::respond::Body;
 use health::HealthMetrics;
 pub(crate) use histogram::Histogram;
@@ -41,10 +42,8 @@ pub(crate) struct Metrics {
     pub(crate) rejected: AtomicI64,
     /// Handshakes that failed.
     pub(crate) handshake_errors: AtomicI64,
-    /// Requests of users who are known.
-    authenticated: AtomicI64,
-    /// Requests of users who are not.
-    unauthenticated: AtomicI64,
+    /// Who asked, and who was not let in.
+    pub(crate) authentication: AuthenticationMetrics,
     /// Checks of health.
     pub(crate) health: HealthMetrics,
 }
@@ -61,8 +60,7 @@ impl Default for Metrics {
             connections: AtomicI64::new(0),
             rejected: AtomicI64::new(0),
             handshake_errors: AtomicI64::new(0),
-            authenticated: AtomicI64::new(0),
-            unauthenticated: AtomicI64::new(0),
+            authentication: AuthenticationMetrics::default(),
             health: HealthMetrics::default(),
         }
     }
@@ -80,8 +78,6 @@ impl Metrics {
 
     /// A request was answered, with `body` on its way to the client, which is counted as it goes.
     pub(crate) fn answered(self: &Arc<Self>, labels: RequestLabels, code: u16, took: Duration, body: &mut Body) {
-        let known = if code == 401 { &self.unauthenticated } else { &self.authenticated };
-        known.fetch_add(1, Ordering::Relaxed);
         let mut requests = locked(&self.requests);
         requests.answered(&labels, code, took);
         match body {
@@ -130,10 +126,7 @@ impl Metrics {
             head(&mut out, name, kind, help);
             let _ = writeln!(out, "{name} {}", value.load(Ordering::Relaxed));
         }
-        head(&mut out, "authentication_attempts", "counter", "Requests by whether their user is known.");
-        for (result, count) in [("failure", &self.unauthenticated), ("success", &self.authenticated)] {
-            let _ = writeln!(out, "authentication_attempts{{result=\"{result}\"}} {}", count.load(Ordering::Relaxed));
-        }
+        self.authentication.write(&mut out);
         resource::write(resources, &mut out);
         locked(&self.store).write(&mut out);
         build(version, &mut out);
@@ -235,7 +228,6 @@ mod tests {
             format!("apiserver_request_sli_duration_seconds_bucket{{component=\"apiserver\",{SHOWN},le=\"0.05\"}} 1\n"),
             format!("apiserver_response_sizes_bucket{{component=\"apiserver\",{SHOWN},le=\"1000\"}} 0\n"),
             format!("apiserver_response_sizes_bucket{{component=\"apiserver\",{SHOWN},le=\"10000\"}} 1\n"),
-            "authentication_attempts{result=\"success\"} 1\n".to_owned(),
             "minor=\"37\"".to_owned(),
             "process_start_time_seconds ".to_owned(),
         ] {

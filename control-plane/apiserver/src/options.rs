@@ -9,6 +9,7 @@ use std::time::Duration;
 use apiserver_core::kinds::service::Cidr;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
 
+use crate::authentication::options::{AuthenticationFlags, AuthenticationOptions};
 use crate::duration;
 
 /// The flags as written.
@@ -57,9 +58,8 @@ pub(crate) struct Flags {
     /// Range of node ports for Services.
     #[arg(long, default_value = "30000-32767")]
     service_node_port_range: String,
-    /// Lets requests without credentials in as `system:anonymous`.
-    #[arg(long, default_value_t = false, action = ArgAction::Set)]
-    anonymous_auth: bool,
+    #[command(flatten)]
+    authentication: AuthenticationFlags,
     /// How long an event is kept.
     #[arg(long, default_value = "1h", value_parser = duration::parse)]
     event_ttl: Duration,
@@ -91,15 +91,6 @@ pub(crate) struct Flags {
     /// How long the server keeps serving after it was told to stop, so that balancers see it go.
     #[arg(long, default_value = "0s", value_parser = duration::parse)]
     shutdown_delay_duration: Duration,
-    /// Key that verifies tokens of service accounts; read by token authentication.
-    #[arg(long)]
-    service_account_key_file: Vec<PathBuf>,
-    /// Key that signs tokens of service accounts.
-    #[arg(long)]
-    service_account_signing_key_file: Option<PathBuf>,
-    /// Issuer named in tokens of service accounts.
-    #[arg(long)]
-    service_account_issuer: Vec<String>,
     /// File to write the address listened on to, once it is known.
     #[arg(long)]
     listen_address_file: Option<PathBuf>,
@@ -142,8 +133,8 @@ pub(crate) struct Options {
     pub(crate) service_ranges: Vec<Cidr>,
     /// First and last node port.
     pub(crate) node_ports: (u16, u16),
-    /// Whether `system:anonymous` may try.
-    pub(crate) anonymous: bool,
+    /// Who is let in.
+    pub(crate) authentication: AuthenticationOptions,
     /// Life of an event.
     pub(crate) event_ttl: Duration,
     /// Deadline of an ordinary request.
@@ -242,6 +233,9 @@ impl Flags {
         if self.event_ttl.as_secs() == 0 {
             errors.push("--event-ttl: must be at least one second".to_owned());
         }
+        let advertise = self.advertise_address.unwrap_or_else(|| default_address(self.bind_address));
+        let external = SocketAddr::new(advertise, self.secure_port).to_string();
+        let authentication = self.authentication.check(&self.tls_private_key_file, external, &mut errors);
         if !errors.is_empty() {
             return Err(Invalid(errors));
         }
@@ -254,10 +248,10 @@ impl Flags {
             client_ca: self.client_ca_file,
             serving: (self.tls_cert_file, self.tls_private_key_file),
             listen: SocketAddr::new(self.bind_address, self.secure_port),
-            advertise: self.advertise_address.unwrap_or_else(|| default_address(self.bind_address)),
+            advertise,
             service_ranges,
             node_ports,
-            anonymous: self.anonymous_auth,
+            authentication,
             event_ttl: self.event_ttl,
             request_timeout: self.request_timeout,
             min_watch: Duration::from_secs(self.min_request_timeout),
@@ -348,7 +342,7 @@ mod tests {
         assert_eq!(options.store.endpoints.len(), 2);
         assert_eq!(options.service_ranges[0].to_string(), "10.0.0.0/24");
         assert_eq!(options.event_ttl, Duration::from_mins(90));
-        assert!(!options.anonymous);
+        assert!(!options.authentication.anonymous);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use apiserver_core::authorize::{Attributes, authorize};
 use apiserver_core::resource::Verb as RowVerb;
@@ -165,11 +165,11 @@ async fn limited(
 async fn authenticated(
     app: &Arc<App>,
     peer: &Peer,
-    request: Incomplete<'_>,
+    mut request: Incomplete<'_>,
     timeout: Option<Duration>,
     classified: &mut Option<Classified>,
 ) -> Result<Answer, Status> {
-    let user = peer.user(app.options.anonymous, SystemTime::now()).ok_or_else(Status::unauthorized)?;
+    let user = app.authentication.user(app, peer, &mut request.parts).await.ok_or_else(Status::unauthorized)?;
     let user = impersonated(user, &request.parts.headers)?;
     let Incomplete { received, info, query, .. } = &request;
     let asking = Asking { info, query, user: &user, received: *received, timeout };

@@ -11,7 +11,7 @@ enum Layer {
     Library,
     /// `api/*`, `pki`: vocabulary.
     Vocabulary,
-    /// `*/core`: decisions.
+    /// `*/core` and the rooms beside it: decisions.
     Core,
     /// `init/sys`: the one crate with `unsafe`.
     System,
@@ -51,6 +51,8 @@ fn layer(folder: &str) -> Layer {
         _ if folder.starts_with("lib/") => Layer::Library,
         _ if folder.starts_with("api/") => Layer::Vocabulary,
         _ if folder.ends_with("/core") => Layer::Core,
+        // Rooms of a program beside its core: decisions, too.
+        _ if folder.starts_with("control-plane/") && folder.split('/').count() == 3 => Layer::Core,
         _ if folder.starts_with("control-plane/") || folder.starts_with("node/") => Layer::Program,
         _ if folder.starts_with("image/") || folder.starts_with("tests/") => Layer::Workbench,
         _ => panic!("{folder} is a room without a layer: give it one here and in ARCHITECTURE.md"),
@@ -109,10 +111,15 @@ fn dependencies_point_down() {
                 (_, Layer::Program) => {
                     member.folder == "image/programs" || member.folder == "tests/sim" && used.name == "store"
                 }
-                // A program's own decisions; and only its own.
-                (Layer::Program, Layer::Core) => used.folder == format!("{}/core", member.folder),
+                // A program's own decisions; and only its own. They build on each other.
+                (Layer::Program, Layer::Core) => used.folder.starts_with(&format!("{}/", member.folder)),
+                (Layer::Core, Layer::Core) => {
+                    let program = |folder: &str| folder.rsplit_once('/').map(|(program, _)| program.to_owned());
+                    program(&used.folder) == program(&member.folder)
+                        && member.folder != format!("{}/core", program(&member.folder).unwrap_or_default())
+                }
                 (_, Layer::System) => member.folder == "init" || member.folder.starts_with("node/"),
-                (Layer::Core | Layer::System, Layer::Core) => false,
+                (Layer::System, Layer::Core) => false,
                 (Layer::Workbench, Layer::Workbench)
                 | (Layer::Vocabulary, Layer::Vocabulary)
                 | (Layer::Library, Layer::Library) => true,

@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::openid;
 use super::zpages::{self, Page};
 use crate::app::App;
 use crate::documents::{Document, Encoded, Name};
@@ -58,6 +59,7 @@ async fn answer(
         "/api" => aggregated(app, headers, parameters, &Name::AggregatedCore, &Name::Versions)?,
         "/apis" => aggregated(app, headers, parameters, &Name::AggregatedGroups, &Name::Groups)?,
         "/openapi/v3" => document(app, headers, parameters, &Name::OpenApiIndex)?,
+        "/.well-known/openid-configuration" | "/openid/v1/jwks" => openid::serve(app, trimmed),
         "/openapi/v2" => schema(app, headers, &Name::Swagger, &V2)?,
         _ => {
             if let Some(name) = trimmed.strip_prefix("/openapi/v3/") {

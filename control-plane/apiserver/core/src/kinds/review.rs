@@ -27,17 +27,12 @@ pub(crate) fn answer(
     mut question: Object,
     user: &User,
 ) -> Result<Object, Status> {
-    if resource.kind == "TokenReview" && question.text(&["spec", "token"]).is_none() {
-        return Err(Status::bad_request("token is required for TokenReview in authentication"));
-    }
     let mut errors = Errors::new();
     validate(resource, namespace, &question, &mut errors);
     if !errors.is_empty() {
         return Err(Status::invalid(&resource.group, &resource.kind, question.name().unwrap_or_default(), &errors));
     }
     let status = match resource.kind.as_str() {
-        // No token was ever issued that this server knows.
-        "TokenReview" => json!({ "user": {}, "error": "[invalid bearer token]" }),
         "SelfSubjectReview" => json!({ "userInfo": shown(user) }),
         "SelfSubjectRulesReview" => rules(user),
         "SelfSubjectAccessReview" => json!({ "allowed": is_master(user) }),
@@ -90,7 +85,7 @@ fn rules(user: &User) -> Value {
 fn validate(resource: &Resource, namespace: Option<&str>, question: &Object, errors: &mut Errors) {
     let (spec, path) = (at(question, &["spec"]), Path::new("spec"));
     let kind = resource.kind.as_str();
-    if ["SelfSubjectReview", "TokenReview"].contains(&kind) {
+    if kind == "SelfSubjectReview" {
         return;
     }
     if kind == "SelfSubjectRulesReview" {
@@ -163,17 +158,6 @@ mod tests {
             ask("authentication.k8s.io", "selfsubjectreviews", json!({}), &user("ops")),
             Ok(json!({ "userInfo": { "username": "ann", "groups": ["ops"] } }))
         );
-    }
-
-    #[test]
-    fn no_token_is_known() {
-        let row = row("authentication.k8s.io", "tokenreviews");
-        let answered =
-            answer(&row, None, object(&row, json!({ "spec": { "token": "x" } })), &user(MASTERS)).expect("an answer");
-        assert_eq!(answered.at(&["status", "authenticated"]), None);
-        let refused =
-            answer(&row, None, object(&row, json!({ "spec": {} })), &user(MASTERS)).map_err(|status| status.code);
-        assert_eq!(refused.err(), Some(400));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde_json::json;
 use tests_api::behaviours;
 use tests_api::stage::{Endpoints, Stage};
 
-behaviours!(accounts_have_a_life, accounts_are_updated);
+behaviours!(accounts_have_a_life, accounts_are_updated, a_token_is_reviewed);
 
 async fn accounts_have_a_life(stage: Stage) {
     let accounts = Endpoints::of(&stage, "ServiceAccount").await;
@@ -17,4 +17,21 @@ async fn accounts_are_updated(stage: Stage) {
     let updated = accounts.update("one", |account| account["automountServiceAccountToken"] = json!(true)).await;
     assert_eq!(updated["automountServiceAccountToken"], true);
     assert_eq!(accounts.get("one").await["automountServiceAccountToken"], true);
+}
+
+async fn a_token_is_reviewed(stage: Stage) {
+    let accounts = stage.sampled("ServiceAccount").await;
+    accounts.create(&accounts.sample("one")).await;
+    let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
+    let path = format!("{}/one/token", stage.core("serviceaccounts"));
+    let made = stage.raw().post(&path, &request).await;
+    assert_eq!(made.code, 201, "{}", made.text());
+    let token = made.json()["status"]["token"].clone();
+    let review = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": { "token": token } });
+    let reviewed = stage.raw().post("/apis/authentication.k8s.io/v1/tokenreviews", &review).await;
+    assert_eq!(reviewed.code, 201, "{}", reviewed.text());
+    let status = reviewed.json()["status"].clone();
+    assert_eq!((&status["authenticated"], &status["error"]), (&json!(true), &json!(null)));
+    let name = format!("system:serviceaccount:{}:one", stage.namespace);
+    assert_eq!(status["user"]["username"], json!(name));
 }
