@@ -48,7 +48,7 @@ impl Connection {
 
     /// Who is at its other end.
     pub(crate) fn peer(&self) -> &Peer {
-        self.peer.get().unwrap_or(&Peer::Unknown)
+        self.peer.get().unwrap_or(&Peer::UNKNOWN)
     }
 
     /// A request begins.
@@ -175,7 +175,7 @@ mod tests {
         drop(first.connection.busy());
         let friend = all.enter();
         let until = std::time::SystemTime::now();
-        friend.connection.introduce(Peer::Known { user: apiserver_core::user::User::default(), until });
+        friend.connection.introduce(Peer::known(apiserver_core::user::User::default(), until));
         tokio::time::sleep(Duration::from_secs(1)).await;
         let stranger = all.enter();
         all.shed();

@@ -55,7 +55,7 @@ enum RunError {
     #[error("set up the client of the store")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("set up authentication")]
-    Authentication(#[from] authentication::KeyError),
+    Authentication(#[from] authentication::SetupError),
     #[error("open the server")]
     Server(#[from] server::ServeError),
 }
@@ -111,6 +111,9 @@ async fn live(options: Options) -> Result<(), RunError> {
     let mut background = JoinSet::new();
     for cache in app.caches() {
         background.spawn(Arc::clone(cache).run(Arc::clone(&store)));
+    }
+    if let Some(file) = app.options.authentication.configuration_file.clone() {
+        background.spawn(authentication::configured::follow(Arc::clone(&app), file));
     }
     background.spawn(service_addresses::follow(Arc::clone(&app)));
     background.spawn(service_addresses::repair::run(Arc::clone(&app)));

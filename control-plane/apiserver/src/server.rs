@@ -24,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Phase};
-use crate::authentication::Peer;
+use crate::authentication::{Judges, Peer, Proxies};
 use crate::connection::Connections;
 use crate::pipeline;
 
@@ -45,7 +45,7 @@ const RELOAD: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 struct Credentials {
     acceptor: TlsAcceptor,
-    clients: mtls::Clients,
+    judges: Judges,
 }
 
 impl Credentials {
@@ -54,8 +54,12 @@ impl Credentials {
         let identity = mtls::Identity::load(cert, key)?;
         let config =
             mtls::server_config(identity, mtls::ClientAuth::Asked, mtls::Versions::Tls12AndUp, &[b"h2", b"http/1.1"])?;
-        let clients = mtls::Clients::new(mtls::Roots::load(&app.options.client_ca)?)?;
-        Ok(Self { acceptor: TlsAcceptor::from(config), clients })
+        let clients = |authority| mtls::Clients::new(mtls::Roots::load(authority)?);
+        let proxies = app.options.authentication.front_proxy.as_ref().map(|proxy| {
+            Ok::<_, mtls::Error>(Proxies { clients: clients(&proxy.authority)?, allowed: proxy.allowed.clone() })
+        });
+        let judges = Judges { clients: clients(&app.options.client_ca)?, proxies: proxies.transpose()? };
+        Ok(Self { acceptor: TlsAcceptor::from(config), judges })
     }
 }
 
@@ -206,7 +210,7 @@ async fn serve_connection(app: Arc<App>, stream: TcpStream, credentials: Credent
         Err(_) => return,
     };
     let (_, session) = stream.get_ref();
-    let peer = Peer::judge(&credentials.clients, session.peer_certificates(), SystemTime::now());
+    let peer = Peer::judge(&credentials.judges, session.peer_certificates(), SystemTime::now());
     entered.connection.introduce(peer);
     let connection = Arc::clone(&entered.connection);
     let mut phase = app.phase.subscribe();
@@ -262,8 +266,9 @@ fn protocols() -> auto::Builder<TokioExecutor> {
 
 /// Takes in new credentials when the files change. Open connections keep what they were made with.
 async fn reload(app: Arc<App>, credentials: Arc<watch::Sender<Credentials>>) {
+    let proxies = app.options.authentication.front_proxy.as_ref().map(|proxy| &proxy.authority);
     let files = [&app.options.serving.0, &app.options.serving.1, &app.options.client_ca];
-    let stamps = || files.map(|file| modified(file));
+    let stamps = || files.into_iter().chain(proxies).map(|file| modified(file)).collect::<Vec<_>>();
     let mut seen = stamps();
     loop {
         tokio::time::sleep(RELOAD).await;

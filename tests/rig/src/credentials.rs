@@ -76,6 +76,14 @@ impl Credentials {
         self.login(issue(&other, Subject::with_organization(name, "system:masters"), Usage::Client))
     }
 
+    /// The file with an authority of front proxies, and proxies of these names.
+    pub fn front_proxies<const MANY: usize>(&self, names: [&str; MANY]) -> (String, [Login; MANY]) {
+        let authority = Authority::generate(AuthorityName::FrontProxy, SystemTime::now()).expect("make an authority");
+        self.write("front-proxy-ca.crt", authority.cert_pem());
+        let logins = names.map(|name| self.login(issue(&authority, Subject::new(name), Usage::Client)));
+        (self.path("front-proxy-ca.crt"), logins)
+    }
+
     /// A user whose certificate has run out.
     pub fn expired(&self, name: &str) -> Login {
         let request = Request {

@@ -8,10 +8,12 @@ mod cluster;
 mod credentials;
 mod https;
 mod process;
+mod responder;
 mod store;
 
 pub use cluster::{Cluster, Options, Server};
 pub use credentials::{Credentials, Login};
 pub use https::{Answer, Client, Connection, Watch};
 pub use process::{Process, binary, free_port, until};
+pub use responder::Responder;
 pub use store::{StoreKind, StoreProcess};

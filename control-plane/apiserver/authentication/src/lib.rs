@@ -5,11 +5,16 @@
 //! it is refused. Refusals are for logs and for token reviews; a client that asks for something else hears `Unauthorized`.
 
 pub mod bearer;
+pub mod bootstrap_token;
 pub mod certificate;
+pub mod configuration;
 pub mod jose;
 pub mod key;
+pub mod oidc;
+pub mod request_header;
 pub mod review;
 pub mod service_account;
+pub mod token_file;
 pub mod token_request;
 
 use apiserver_core::user::{AUTHENTICATED, User};

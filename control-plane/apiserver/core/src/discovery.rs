@@ -225,6 +225,7 @@ mod tests {
                 "resourcequotas/status",
                 "secrets",
                 "serviceaccounts",
+                "serviceaccounts/token",
                 "services",
                 "services/proxy",
                 "services/status",

@@ -42,15 +42,15 @@ impl Cache {
     }
 
     /// What is remembered of a token or, if that is nothing, what `fresh` finds out.
-    pub(super) async fn judged(
+    pub(super) async fn judged<F: Future<Output = Judged>>(
         &self,
         metrics: &AuthenticationMetrics,
         token: &str,
         audiences: &[String],
-        fresh: impl Future<Output = Judged>,
+        fresh: impl FnOnce() -> F,
     ) -> Judged {
         if self.ttl.is_zero() {
-            return fresh.await;
+            return fresh().await;
         }
         let started = Instant::now();
         let key = self.digest(token, audiences);
@@ -67,7 +67,7 @@ impl Cache {
         }
         let judged = {
             let _fetching = metrics.fetching();
-            fresh.await
+            fresh().await
         };
         metrics.cache_fetched(judged.is_ok());
         metrics.cache_asked(false, started.elapsed());
@@ -84,6 +84,11 @@ impl Cache {
             known.insert(key, Known { until: now + self.ttl, identity, warnings });
         }
         judged
+    }
+
+    /// Forgets all tokens.
+    pub(super) fn forget(&self) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn digest(&self, token: &str, audiences: &[String]) -> [u8; 32] {
@@ -113,7 +118,7 @@ mod tests {
         let (cache, metrics) = (Cache::new(Duration::from_secs(10)), AuthenticationMetrics::default());
         let asked = AtomicU32::new(0);
         let ask = async |token: &str, audience: &str| {
-            let fresh = async {
+            let fresh = || async {
                 asked.fetch_add(1, Ordering::Relaxed);
                 if token == "bad" {
                     return Err(vec![Refused::because("bad")]);

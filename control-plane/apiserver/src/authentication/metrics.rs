@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use authentication::Outcome;
 use authentication::service_account::Remarks;
@@ -40,6 +40,8 @@ struct Tables {
     durations: BTreeMap<&'static str, Distribution>,
     requests: BTreeMap<&'static str, (u64, CacheDistribution)>,
     fetches: BTreeMap<&'static str, u64>,
+    /// How often the configuration was taken in, and when last, in seconds since 1970.
+    reloads: BTreeMap<&'static str, (u64, f64)>,
 }
 
 struct Distribution(Histogram);
@@ -102,6 +104,15 @@ impl AuthenticationMetrics {
         Fetching(&self.fetches)
     }
 
+    /// The configuration had changed, and was taken in or not.
+    pub(super) fn reloaded(&self, good: bool) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let mut tables = self.tables();
+        let (count, last) = tables.reloads.entry(if good { "success" } else { "failure" }).or_default();
+        *count += 1;
+        *last = now.as_secs_f64();
+    }
+
     /// What a token of a service account showed.
     pub(super) fn remarked(&self, remarks: &Remarks) {
         let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
@@ -155,6 +166,18 @@ impl AuthenticationMetrics {
         head(out, name, "histogram", "How long it took to look up a token.");
         for (status, (_, durations)) in &tables.requests {
             durations.0.write(name, &format!("status=\"{status}\""), out);
+        }
+        if !tables.reloads.is_empty() {
+            let name = "apiserver_authentication_config_controller_automatic_reloads_total";
+            head(out, name, "counter", "Changes of the configuration of authentication.");
+            for (status, (count, _)) in &tables.reloads {
+                let _ = writeln!(out, "{name}{{status=\"{status}\"}} {count}");
+            }
+            let name = "apiserver_authentication_config_controller_automatic_reload_last_timestamp_seconds";
+            head(out, name, "gauge", "When the configuration of authentication changed last.");
+            for (status, (_, last)) in &tables.reloads {
+                let _ = writeln!(out, "{name}{{status=\"{status}\"}} {last}");
+            }
         }
         for (name, help, count) in [
             ("serviceaccount_legacy_tokens_total", "Tokens without an end that were used.", &self.legacy),

@@ -1,11 +1,17 @@
 //! The part of the command line that says who is let in.
 
+mod foreign;
+
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
 use crate::duration;
+
+pub(crate) use foreign::FrontProxyOptions;
+use foreign::{ForeignFlags, ForeignOptions};
 
 /// The longest a token may be good.
 const MOST_EXPIRATION: u64 = 1 << 32;
@@ -41,6 +47,8 @@ pub(crate) struct AuthenticationFlags {
     /// Lets the tokens that volumes of pods get by default be good for a year, and counts who needs that.
     #[arg(long, default_value_t = true, action = ArgAction::Set)]
     service_account_extend_token_expiration: bool,
+    #[command(flatten)]
+    foreign: ForeignFlags,
 }
 
 /// The flags, checked.
@@ -54,6 +62,16 @@ pub(crate) struct AuthenticationOptions {
     pub(crate) token_success_ttl: Duration,
     /// Tokens of service accounts; none without a key.
     pub(crate) service_accounts: Option<ServiceAccountOptions>,
+    /// Who else may say who somebody is.
+    foreign: ForeignOptions,
+}
+
+impl Deref for AuthenticationOptions {
+    type Target = ForeignOptions;
+
+    fn deref(&self) -> &ForeignOptions {
+        &self.foreign
+    }
 }
 
 /// How tokens of service accounts are made and checked.
@@ -138,6 +156,7 @@ impl AuthenticationFlags {
             audiences,
             token_success_ttl: Duration::from_secs(10),
             service_accounts,
+            foreign: self.foreign.check(errors),
         }
     }
 }

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use apiserver_core::Object;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{BootstrapError, adjust, ensure};
 use crate::app::App;
+use crate::authentication::options::FrontProxyOptions;
 use crate::hooks::Hook;
 
 const NAMESPACE: &str = "kube-system";
 const AUTHENTICATION: &str = "extension-apiserver-authentication";
-const CLIENT_CA: [&str; 2] = ["data", "client-ca-file"];
+const CLIENT_CA: &str = "client-ca-file";
+const PROXY_CA: &str = "requestheader-client-ca-file";
 const TRACKING: &str = "kube-apiserver-legacy-service-account-token-tracking";
 const END: &str = "-----END CERTIFICATE-----";
 
@@ -30,21 +32,59 @@ async fn authentication(app: &Arc<App>) -> Result<(), BootstrapError> {
     let Some(row) = app.core_row("configmaps") else { return Ok(()) };
     // A file that cannot be read now was read at the start, and what was published then stays.
     let Ok(own) = tokio::fs::read_to_string(&app.options.client_ca).await else { return Ok(()) };
-    let own = joined(&[&own]);
-    let fresh = json!({ "metadata": { "name": AUTHENTICATION }, "data": { (CLIENT_CA[1]): own } });
+    let mut certificates = vec![(CLIENT_CA, joined(&[&own]))];
+    let mut lists = Vec::new();
+    if let Some(proxy) = &app.options.authentication.front_proxy {
+        let Ok(authority) = tokio::fs::read_to_string(&proxy.authority).await else { return Ok(()) };
+        certificates.push((PROXY_CA, joined(&[&authority])));
+        lists = header_lists(proxy);
+    }
+    // What is there and what this server adds to it.
+    let wanted = |old: &Object| -> Vec<(&'static str, String)> {
+        let known = |name: &str| old.text(&["data", name]).unwrap_or_default().to_owned();
+        let certificates = certificates.iter().map(|(name, own)| (*name, joined(&[&known(name), own])));
+        certificates.chain(lists.iter().map(|(name, own)| (*name, united(&known(name), own)))).collect()
+    };
+    let right = |old: &Object| wanted(old).iter().all(|(name, text)| old.text(&["data", name]) == Some(text.as_str()));
+    let data: Map<String, Value> =
+        wanted(&Object::default()).into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
+    let fresh = json!({ "metadata": { "name": AUTHENTICATION }, "data": data });
     ensure(app, Some(row), Some(NAMESPACE), fresh).await?;
-    let wanted = |old: &Object| joined(&[old.text(&CLIENT_CA).unwrap_or_default(), &own]);
-    let right = |old: &Object| old.text(&CLIENT_CA) == Some(wanted(old).as_str());
     let cached = app.cache(row).and_then(|cache| cache.get(&row.key(Some(NAMESPACE), AUTHENTICATION)));
     if cached.and_then(|cached| cached.tree().ok()).is_some_and(|known| right(&known)) {
         return Ok(());
     }
     adjust(app, row, Some(NAMESPACE), AUTHENTICATION, |old, _| {
         let mut new = old.clone();
-        new.set(&CLIENT_CA, wanted(old));
+        for (name, text) in wanted(old) {
+            new.set(&["data", name], text);
+        }
         (!right(old)).then_some(new)
     })
     .await
+}
+
+/// The names of front proxies and of the headers they use.
+fn header_lists(proxy: &FrontProxyOptions) -> Vec<(&'static str, Vec<String>)> {
+    let names = &proxy.written;
+    vec![
+        ("requestheader-allowed-names", proxy.allowed.clone()),
+        ("requestheader-extra-headers-prefix", names.extra.clone()),
+        ("requestheader-group-headers", names.group.clone()),
+        ("requestheader-uid-headers", names.uid.clone()),
+        ("requestheader-username-headers", names.user.clone()),
+    ]
+}
+
+/// A list in JSON, and what is not in it yet.
+fn united(known: &str, own: &[String]) -> String {
+    let mut all: Vec<String> = serde_json::from_str(known).unwrap_or_default();
+    for one in own {
+        if !all.contains(one) {
+            all.push(one.clone());
+        }
+    }
+    json!(all).to_string()
 }
 
 /// The certificates of all texts, each once.
@@ -68,6 +108,13 @@ async fn tracking(app: &Arc<App>) -> Result<(), BootstrapError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_are_united() {
+        let own = ["a".to_owned(), "c".to_owned()];
+        assert_eq!(united(r#"["a","b"]"#, &own), r#"["a","b","c"]"#);
+        assert_eq!(united("", &own), r#"["a","c"]"#);
+    }
 
     #[test]
     fn certificates_are_joined_once_each() {
