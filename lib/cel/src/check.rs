@@ -189,6 +189,15 @@ impl Checker<'_> {
         }
         let offset = expr.offset;
         let Kind::Select { operand, field, test } = &mut expr.kind else { unreachable!("asked for fields only") };
+        // Of what is declared with a dot in its name, nobody needs to ask whether it is there.
+        if *test
+            && let Some(name) = operand.qualified_name()
+            && self.local(name.split('.').next().unwrap_or_default()).is_none()
+            && self.environment.find_variable(&format!("{name}.{field}")).is_some()
+        {
+            expr.kind = Kind::Literal(Literal::Bool(true));
+            return self.set(expr, Type::Bool);
+        }
         let (field, test) = (field.clone(), *test);
         let operand = self.expr(operand);
         let of = self.field(offset, &operand, &field, false);
