@@ -2,6 +2,7 @@
 
 mod call;
 
+use std::slice;
 use std::sync::Arc;
 
 use crate::ast::{Comprehension, Expr, Kind, Literal};
@@ -124,7 +125,7 @@ impl Checker<'_> {
                 let mut element = None;
                 for (part, optional) in elements {
                     let of = self.expr(part);
-                    let of = if *optional { self.out_of_optional(part.offset, of) } else { of };
+                    let of = if *optional { self.out_of_optional(part.offset, &of) } else { of };
                     element = Some(self.join(part.offset, element, of));
                 }
                 Type::list(element.unwrap_or_else(|| self.fresh()))
@@ -135,7 +136,7 @@ impl Checker<'_> {
                     let of = self.expr(&mut entry.key);
                     key = Some(self.join(entry.key.offset, key, of));
                     let of = self.expr(&mut entry.value);
-                    let of = if entry.optional { self.out_of_optional(entry.value.offset, of) } else { of };
+                    let of = if entry.optional { self.out_of_optional(entry.value.offset, &of) } else { of };
                     value = Some(self.join(entry.value.offset, value, of));
                 }
                 let key = key.unwrap_or_else(|| self.fresh());
@@ -212,13 +213,13 @@ impl Checker<'_> {
         };
         let of = match &target {
             Type::Map(pair) => pair.1.clone(),
-            Type::Object(name) => match self.environment.objects.as_ref().and_then(|known| known.field(name, field)) {
-                Some(of) => of,
-                None => {
+            Type::Object(name) => {
+                let known = self.environment.objects.as_ref().and_then(|known| known.field(name, field));
+                known.unwrap_or_else(|| {
                     self.issue(offset, format!("undefined field '{field}'"));
                     Type::Error
-                }
-            },
+                })
+            }
             Type::Var(_) => {
                 self.bindings.assign(&[Type::Dyn], &[target]);
                 Type::Dyn
@@ -236,7 +237,7 @@ impl Checker<'_> {
     /// The type of the elements of a list or map so far and one more. They must be alike.
     fn join(&mut self, offset: u32, before: Option<Type>, one: Type) -> Type {
         let Some(before) = before else { return one };
-        if self.bindings.assign(&[before.clone()], &[one.clone()]) {
+        if self.bindings.assign(slice::from_ref(&before), slice::from_ref(&one)) {
             return general(&before, &one);
         }
         if self.mixed {
@@ -247,8 +248,8 @@ impl Checker<'_> {
         before
     }
 
-    fn out_of_optional(&mut self, offset: u32, of: Type) -> Type {
-        let of = self.bindings.substitute(&of, false);
+    fn out_of_optional(&mut self, offset: u32, of: &Type) -> Type {
+        let of = self.bindings.substitute(of, false);
         if let Some(inner) = of.in_optional() {
             return inner.clone();
         }
@@ -266,14 +267,14 @@ impl Checker<'_> {
         let known = objects.as_ref().is_some_and(|objects| objects.exists(&name));
         for field in fields {
             let of = self.expr(&mut field.value);
-            let of = if field.optional { self.out_of_optional(field.value.offset, of) } else { of };
+            let of = if field.optional { self.out_of_optional(field.value.offset, &of) } else { of };
             if !known {
                 continue;
             }
             match objects.as_ref().and_then(|objects| objects.field(&name, &field.name)) {
                 None => self.issue(field.offset, format!("undefined field '{}'", field.name)),
                 Some(wanted) => {
-                    if !self.bindings.assign(&[of.clone()], &[wanted.clone()]) {
+                    if !self.bindings.assign(slice::from_ref(&of), slice::from_ref(&wanted)) {
                         let of = self.bindings.substitute(&of, false);
                         let words = format!(
                             "expected type of field '{}' is '{wanted}' but provided type is '{of}'",
@@ -309,7 +310,7 @@ impl Checker<'_> {
             Type::Map(pair) => pair.as_ref().clone(),
             Type::Dyn | Type::Error => (Type::Dyn, Type::Dyn),
             Type::Var(_) => {
-                self.bindings.assign(&[Type::Dyn], std::slice::from_ref(&of));
+                self.bindings.assign(&[Type::Dyn], slice::from_ref(&of));
                 (Type::Dyn, Type::Dyn)
             }
             other => {
@@ -338,7 +339,7 @@ impl Checker<'_> {
     }
 
     fn must_be(&mut self, offset: u32, of: &Type, wanted: &Type) {
-        if !self.bindings.assign(std::slice::from_ref(of), std::slice::from_ref(wanted)) {
+        if !self.bindings.assign(slice::from_ref(of), slice::from_ref(wanted)) {
             let (of, wanted) = (self.bindings.substitute(of, false), self.bindings.substitute(wanted, false));
             self.issue(offset, format!("expected type '{wanted}' but found '{of}'"));
         }

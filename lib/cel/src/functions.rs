@@ -47,11 +47,11 @@ pub fn standard() -> Library {
 
 /// What comprehensions of two variables stand on.
 pub fn two_variables() -> Library {
-    let map = Type::map(A, B);
     fn never<'a>(_: &[Value<'a>]) -> Given<'a> {
         // Inserting is done in place by the evaluator, where only macros can put it.
         Err(Error::no_such_overload())
     }
+    let map = Type::map(A, B);
     Library::default()
         .global("cel.@mapInsert", "@mapInsert_map_key_value", &[map.clone(), A, B], map.clone(), never)
         .global("cel.@mapInsert", "@mapInsert_map_map", &[map.clone(), map.clone()], map, never)

@@ -13,6 +13,7 @@ pub fn compile(pattern: &str) -> Result<Regex, String> {
 }
 
 /// The pattern as the `regex` crate must be told it: there classes of letters are of all Unicode, and brackets nest.
+#[allow(clippy::match_same_arms, reason = "a table, row by row")]
 fn translate(pattern: &str) -> Option<String> {
     let mut out = String::with_capacity(pattern.len() + 16);
     let mut characters = pattern.chars().peekable();

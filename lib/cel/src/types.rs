@@ -249,6 +249,7 @@ pub(crate) fn general(one: &Type, other: &Type) -> Type {
     if less_specific(one, other) { one.clone() } else { other.clone() }
 }
 
+#[allow(clippy::match_same_arms, reason = "the order of the arms matters")]
 fn less_specific(one: &Type, other: &Type) -> bool {
     match (one, other) {
         (Type::Dyn | Type::Var(_), _) => true,

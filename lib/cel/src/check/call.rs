@@ -42,13 +42,11 @@ impl Checker<'_> {
             given.insert(0, self.expr(before));
         }
         let member = target.is_some();
-        match environment.function(name.trim_start_matches('.')) {
-            Some(found) => self.resolve(expr, found, &given, member),
-            None => {
-                self.issue(offset, format!("undeclared reference to '{name}' (in container '')"));
-                self.set(expr, Type::Error)
-            }
+        if let Some(found) = environment.function(name.trim_start_matches('.')) {
+            return self.resolve(expr, found, &given, member);
         }
+        self.issue(offset, format!("undeclared reference to '{name}' (in container '')"));
+        self.set(expr, Type::Error)
     }
 
     fn resolve(&mut self, expr: &Expr, function: &Arc<Function>, given: &[Type], member: bool) -> Type {

@@ -1,5 +1,7 @@
 //! From one type to another.
 
+#![allow(clippy::unnecessary_wraps, reason = "what is called by expressions has one signature")]
+
 use jiff::Timestamp;
 
 use super::{A, Given, time};

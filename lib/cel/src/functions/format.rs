@@ -40,6 +40,7 @@ pub(super) fn apply<'a>(args: &[Value<'a>]) -> Given<'a> {
     Ok(Value::string(out))
 }
 
+#[allow(clippy::match_same_arms, reason = "a table, row by row")]
 fn written(verb: char, precision: Option<usize>, value: &Value<'_>) -> Result<String, Error> {
     let wrong = |allowed: &str| {
         Error::new(format!(
@@ -129,6 +130,7 @@ fn within(text: String) -> Result<String, Error> {
     if text.len() > 32 << 20 { Err(Error::CostLimit) } else { Ok(text) }
 }
 
+#[allow(clippy::match_same_arms, reason = "a table, row by row")]
 fn shown(value: &Value<'_>) -> Result<String, Error> {
     Ok(match value {
         Value::Null => "null".to_owned(),

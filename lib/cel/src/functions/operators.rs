@@ -1,5 +1,7 @@
 //! Arithmetic, comparison and membership.
 
+#![allow(clippy::unnecessary_wraps, reason = "what is called by expressions has one signature")]
+
 use std::cmp::Ordering;
 
 use jiff::SignedDuration;

@@ -1,5 +1,7 @@
 //! Values that may be absent.
 
+#![allow(clippy::unnecessary_wraps, reason = "what is called by expressions has one signature")]
+
 use super::{A, B, Given};
 use crate::environment::Library;
 use crate::error::Error;
@@ -54,8 +56,12 @@ fn some<'a>(args: &[Value<'a>]) -> Given<'a> {
 
 fn some_non_zero<'a>(args: &[Value<'a>]) -> Given<'a> {
     let zero = match &args[0] {
-        Value::Null | Value::Bool(false) | Value::Int(0) | Value::Uint(0) | Value::Duration(0) => true,
-        Value::Optional(None) => true,
+        Value::Null
+        | Value::Bool(false)
+        | Value::Int(0)
+        | Value::Uint(0)
+        | Value::Duration(0)
+        | Value::Optional(None) => true,
         Value::Double(number) => *number == 0.0,
         Value::String(text) => text.is_empty(),
         Value::Bytes(bytes) => bytes.is_empty(),

@@ -20,10 +20,15 @@ pub(super) enum Token<'s> {
 
 impl<'s> Token<'s> {
     /// As errors show it.
+    #[allow(clippy::match_same_arms, reason = "lifetimes differ")]
     pub(super) fn shown(self) -> &'s str {
         match self {
-            Self::Int(text) | Self::Uint(text) | Self::Float(text) | Self::String(text) | Self::Bytes(text) => text,
-            Self::Ident(text) => text,
+            Self::Int(text)
+            | Self::Uint(text)
+            | Self::Float(text)
+            | Self::String(text)
+            | Self::Bytes(text)
+            | Self::Ident(text) => text,
             Self::Sign(text) => text,
             Self::End => "<EOF>",
         }
@@ -51,8 +56,8 @@ pub(super) fn tokens<'s>(text: &'s str, issues: &mut Vec<Issue>) -> Vec<(Token<'
                 at = text[at..].find('\n').map_or(text.len(), |end| at + end);
                 continue;
             }
-            b'0'..=b'9' => number(text, &mut at),
-            b'.' if bytes.get(at + 1).is_some_and(u8::is_ascii_digit) => number(text, &mut at),
+            b'0'..=b'9' => Some(number(text, &mut at)),
+            b'.' if bytes.get(at + 1).is_some_and(u8::is_ascii_digit) => Some(number(text, &mut at)),
             b'"' | b'\'' => quoted(text, &mut at, 0),
             _ if prefix(&bytes[start..]) > 0 => quoted(text, &mut at, prefix(&bytes[start..])),
             b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
@@ -101,7 +106,7 @@ fn prefix(bytes: &[u8]) -> usize {
     }
 }
 
-fn number<'s>(text: &'s str, at: &mut usize) -> Option<Token<'s>> {
+fn number<'s>(text: &'s str, at: &mut usize) -> Token<'s> {
     let rest = &text[*at..];
     let bytes = rest.as_bytes();
     let digits = |from: usize| from + bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -132,7 +137,7 @@ fn number<'s>(text: &'s str, at: &mut usize) -> Option<Token<'s>> {
         Token::Int(&rest[..end])
     };
     *at += end;
-    Some(token)
+    token
 }
 
 fn quoted<'s>(text: &'s str, at: &mut usize, prefix: usize) -> Option<Token<'s>> {

@@ -7,6 +7,9 @@ use crate::ast::{Comprehension, Expr, Kind, Literal};
 
 /// No expression can name it.
 pub(crate) const RESULT: &str = "@result";
+/// The names of the elements of a loop, and the arguments after them.
+type Variables = (Arc<str>, Option<Arc<str>>, Vec<Expr>);
+
 /// The element of a loop that has none.
 const UNUSED: &str = "#unused";
 
@@ -201,7 +204,7 @@ impl Parser<'_> {
     }
 
     /// The names of the elements, and what follows them.
-    fn variables(&mut self, mut args: Vec<Expr>, count: usize) -> Parsed<(Arc<str>, Option<Arc<str>>, Vec<Expr>)> {
+    fn variables(&mut self, mut args: Vec<Expr>, count: usize) -> Parsed<Variables> {
         let rest = args.split_off(count);
         let variable = self.variable(&args[0])?;
         let second = args.get(1).map(|name| self.variable(name)).transpose()?;
