@@ -17,7 +17,8 @@ static OBJECT: LazyLock<serde_json::Value> = LazyLock::new(
 
 const COST: u64 = 50_000;
 
-fuzz_target!(|text: &str| {
+fuzz_target!(|data: &[u8]| {
+    let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(program) = ENVIRONMENT.compile(text) else { return };
     let values = [Value::from(&*OBJECT), Value::Null, Value::Null, Value::from(&*OBJECT)];
     let outcome = program.evaluate(values.as_slice(), Limits { cost: COST, interrupt: None });

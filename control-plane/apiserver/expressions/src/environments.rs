@@ -179,7 +179,7 @@ impl Admission {
 /// How many variables come before those of a policy.
 pub const ADMISSION_VARIABLES: usize = 7;
 
-/// Match conditions of authorization webhooks: `request`, as the spec of a SubjectAccessReview.
+/// Match conditions of authorization webhooks: `request`, as the spec of a `SubjectAccessReview`.
 pub fn authorization() -> Environment {
     use Type::String;
     let object = Type::object;

@@ -28,7 +28,7 @@ pub struct Inputs<'a> {
     pub old_object: Option<&'a Json>,
     /// The namespace of the object, if it has one.
     pub namespace: Option<&'a Json>,
-    /// The request, as an AdmissionReview has it, without the objects.
+    /// The request, as an `AdmissionReview` has it, without the objects.
     pub request: &'a Json,
     /// What the binding's parameters are.
     pub params: Option<&'a Json>,

@@ -1,4 +1,4 @@
-//! Types from OpenAPI schemas.
+//! Types from schemas of `OpenAPI`.
 
 use cel::Type;
 use serde_json::Value as Json;

@@ -250,6 +250,7 @@ fn service_account<'a>(args: &[Value<'a>]) -> Given<'a> {
     step::<0, 0>(args, |question| question.service_account = Some((namespace.to_owned(), name.to_owned())))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "what is called by expressions has one signature")]
 fn check<'a>(question: &Question, verb: &str) -> Given<'a> {
     let Question { authorizer, service_account, target } = question.clone();
     let decision = authorizer.check(&Check { service_account, target, verb: verb.to_owned() });

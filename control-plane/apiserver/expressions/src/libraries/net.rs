@@ -108,6 +108,9 @@ fn multicast_scope(address: &IpAddr) -> Option<u16> {
     }
 }
 
+/// Asks something of an address.
+type Test = for<'a> fn(&[Value<'a>]) -> Given<'a>;
+
 pub(super) fn addresses() -> Library {
     use Type::{Bool, Int, String};
     let ip = Type::opaque(IP);
@@ -133,7 +136,6 @@ pub(super) fn addresses() -> Library {
             Ok(Value::Int(if opaque::<Address>(&args[0])?.0.is_ipv4() { 4 } else { 6 }))
         })
         .costing(nominal);
-    type Test = for<'a> fn(&[Value<'a>]) -> Given<'a>;
     let tests: [(&'static str, &'static str, Test); 5] = [
         ("isUnspecified", "ip_is_unspecified", |args| test(args, IpAddr::is_unspecified)),
         ("isLoopback", "ip_is_loopback", |args| test(args, IpAddr::is_loopback)),

@@ -1,4 +1,4 @@
-//! MutatingAdmissionPolicies.
+//! Policies that change objects: `MutatingAdmissionPolicy`.
 
 use cel::Value;
 use serde_json::{Map, Value as Json};

@@ -1,4 +1,4 @@
-//! ValidatingAdmissionPolicies.
+//! Policies that refuse objects: `ValidatingAdmissionPolicy`.
 
 use cel::Value;
 use serde_json::Value as Json;
@@ -134,7 +134,7 @@ impl ValidatingPolicy {
         }
         let mut budget = PER_POLICY;
         let annotations = self.annotations.iter().map(|(key, expression)| {
-            let value = scope.evaluate(expression, &mut budget).and_then(|value| value).map(annotation);
+            let value = scope.evaluate(expression, &mut budget).and_then(|value| value).map(|value| annotation(&value));
             AuditAnnotation { key: key.clone(), value }
         });
         Evaluation { decisions, annotations: annotations.collect() }
@@ -160,7 +160,7 @@ impl Validation {
     }
 }
 
-fn annotation(value: Value<'_>) -> Option<String> {
+fn annotation(value: &Value<'_>) -> Option<String> {
     let text = value.as_str()?.trim();
     let mut end = text.len().min(LONGEST_ANNOTATION);
     while !text.is_char_boundary(end) {
