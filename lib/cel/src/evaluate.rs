@@ -42,7 +42,7 @@ pub struct Outcome<'a> {
 }
 
 /// So many elements of lists and maps one evaluation may compare.
-const MOST_COMPARISONS: u64 = 10_000_000;
+const MOST_COMPARISONS: u64 = 2_000_000;
 
 type Evaluated<'a> = Result<Value<'a>, Error>;
 

@@ -50,7 +50,7 @@ fn bombs_end() {
     for text in [nested, doubling, shown, same, replacing] {
         let begun = Instant::now();
         assert_eq!(run(&text, 1_000_000).0, Err(OVER.to_owned()));
-        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
     }
     // A pattern that would be very large once expanded is no pattern.
     let (value, _) = run("'a'.matches(names.map(n, '(((a{0,99}){0,99}){0,99}){0,99}')[0])", 1_000_000);
