@@ -176,7 +176,8 @@ mod tests {
 
     use super::*;
 
-    fn tree(rest: Value) -> Result<Configuration, Error> {
+    fn tree(rest: impl Into<Value>) -> Result<Configuration, Error> {
+        let rest = rest.into();
         let mut whole =
             json!({"apiVersion": "pod-security.admission.config.k8s.io/v1", "kind": "PodSecurityConfiguration"});
         whole.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());

@@ -123,7 +123,8 @@ mod tests {
         }
     }
 
-    fn pod(name: &str, spec: Value) -> Value {
+    fn pod(name: &str, spec: impl Into<Value>) -> Value {
+        let spec = spec.into();
         json!({"metadata": {"name": name}, "spec": spec})
     }
 

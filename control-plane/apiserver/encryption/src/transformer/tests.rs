@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -20,17 +20,19 @@ fn counting(bytes: &mut [u8]) {
     }
 }
 
-fn encryption(rules: serde_json::Value) -> Encryption {
+fn encryption(rules: impl Into<Value>) -> Encryption {
+    let rules = rules.into();
     let text =
         json!({"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration", "resources": rules});
     Encryption::new(Configuration::read(&text.to_string()).expect("a good file")).expect("good rules")
 }
 
-fn transformer(providers: serde_json::Value) -> Arc<Transformer> {
+fn transformer(providers: impl Into<Value>) -> Arc<Transformer> {
+    let providers = providers.into();
     Arc::clone(encryption(json!([{"resources": ["secrets"], "providers": providers}])).of_resource("", "secrets"))
 }
 
-fn keys(kind: &str, names: &[(&str, &str)]) -> serde_json::Value {
+fn keys(kind: &str, names: &[(&str, &str)]) -> Value {
     let keys: Vec<_> = names.iter().map(|(name, secret)| json!({"name": name, "secret": secret})).collect();
     json!({kind: {"keys": keys}})
 }
@@ -67,7 +69,7 @@ fn stored_values_are_those_of_upstream() {
     }
 }
 
-/// The example that comes with NaCl.
+/// The example that comes with `NaCl`.
 #[test]
 fn secretbox_is_that_of_nacl() {
     let key = hex("1b27556473e985d462cd51197a9a46c76009549eac6474f206c4ee0844f68389");

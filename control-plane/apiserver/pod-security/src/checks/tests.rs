@@ -11,7 +11,8 @@ fn by(level: Level, minor: u64) -> LevelVersion {
 const LATEST: LevelVersion = LevelVersion { level: Level::Restricted, version: Version::Latest };
 
 /// What one check says at a version, if anything; the pod is given by its spec.
-fn says(check: &str, minor: u64, spec: Value) -> Option<String> {
+fn says(check: &str, minor: u64, spec: impl Into<Value>) -> Option<String> {
+    let spec = spec.into();
     says_of(check, minor, &json!({"metadata": {}, "spec": spec}))
 }
 
@@ -21,16 +22,19 @@ fn says_of(check: &str, minor: u64, pod: &Value) -> Option<String> {
     Some(format!("{} ({})", violation.reason, violation.detail))
 }
 
-fn expect(check: &str, minor: u64, spec: Value, expected: &str) {
+fn expect(check: &str, minor: u64, spec: impl Into<Value>, expected: &str) {
+    let spec = spec.into();
     assert_eq!(says(check, minor, spec.clone()).as_deref(), Some(expected), "{check} v1.{minor} of {spec}");
 }
 
-fn pass(check: &str, minor: u64, spec: Value) {
+fn pass(check: &str, minor: u64, spec: impl Into<Value>) {
+    let spec = spec.into();
     assert_eq!(says(check, minor, spec.clone()), None, "{check} v1.{minor} of {spec}");
 }
 
 /// Containers `a` and `b` with these security contexts.
-fn with(first: Value, second: Value) -> Value {
+fn with(first: impl Into<Value>, second: impl Into<Value>) -> Value {
+    let (first, second) = (first.into(), second.into());
     json!({"containers": [{"name": "a", "securityContext": first}, {"name": "b", "securityContext": second}]})
 }
 
