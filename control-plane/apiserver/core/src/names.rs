@@ -1,7 +1,7 @@
 //! The shapes names, label keys and values must have, and what is said when they have another.
 
-pub use field::names::{dns_label, dns_subdomain};
 use field::names::{LABEL_LENGTH, SUBDOMAIN_LENGTH, is_label, is_lower, too_long};
+pub use field::names::{dns_label, dns_subdomain};
 use field::{Errors, Path};
 
 use crate::strategy::NameRule;
