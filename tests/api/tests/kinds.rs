@@ -80,6 +80,7 @@ async fn groups_are_discovered_in_upstreams_order(cluster: Cluster) {
         "rbac.authorization.k8s.io",
         "storage.k8s.io",
         "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
         "scheduling.k8s.io",
         "coordination.k8s.io",
         "node.k8s.io",

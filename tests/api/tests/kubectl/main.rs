@@ -268,6 +268,7 @@ async fn the_systems_own_kinds_are_shown(cluster: Cluster) {
     for line in [
         "certificatesigningrequests csr certificates.k8s.io/v1 false CertificateSigningRequest",
         "componentstatuses cs v1 false ComponentStatus",
+        "customresourcedefinitions crd,crds apiextensions.k8s.io/v1 false CustomResourceDefinition",
         "ipaddresses ip networking.k8s.io/v1 false IPAddress",
         "tokenreviews authentication.k8s.io/v1 false TokenReview",
         "bindings v1 true Binding",
