@@ -269,9 +269,9 @@ pub fn answer(resource: &Resource, namespace: Option<&str>, question: Object, us
     crate::kinds::answer(resource, namespace, question, user)
 }
 
-/// The status of a part of the control plane: `wrong` says what is the matter with it, if anything.
-pub fn component_status(name: &str, wrong: Option<&str>) -> Object {
-    crate::kinds::component_status(name, wrong)
+/// The status of a part of the control plane: whether it is well, what it says, and what kept it from saying anything.
+pub fn component_status(name: &str, well: bool, message: &str, error: &str) -> Object {
+    crate::kinds::component_status(name, well, message, error)
 }
 
 fn check_name(wanted: &str, object: &Object) -> Result<(), Status> {

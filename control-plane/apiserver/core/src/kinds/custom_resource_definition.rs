@@ -9,6 +9,7 @@ mod schema;
 mod structural;
 #[cfg(test)]
 mod tests;
+mod topology;
 mod values;
 mod versions;
 
