@@ -51,7 +51,7 @@ pub(crate) struct Audit {
 impl Audit {
     /// Opens the log below `state` and begins to write. What is wrong with it is reported; there always is a log to
     /// write to, though writing may fail.
-    pub(crate) fn open(state: &Path, boot: String, report: Report) -> Self {
+    pub(crate) fn open(state: &Path, boot: String, report: &Report) -> Self {
         let folder: Arc<Path> = Arc::from(state.join(FOLDER));
         let (entries, waiting) = mpsc::channel(QUEUE);
         let (last, last_seen) = watch::channel(0);

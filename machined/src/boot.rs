@@ -119,7 +119,7 @@ async fn boot(options: Arc<Options>, report: Report) -> Result<Running, Error> {
     if options.owns_machine() {
         clock::raise(clock::floor(Some(&stamp)), &report);
     }
-    let audit = Audit::open(&options.path(STATE), boot_id(), report.clone());
+    let audit = Audit::open(&options.path(STATE), boot_id(), &report);
     audit.happened("machined", "start", began(&options)).await;
     let network = start_network(&options, &choice.config, &report).await;
     if options.owns_machine() {

@@ -45,7 +45,7 @@ enum Attempt {
     /// It was counted, and its first message is about to come. It is judged by the code that was shown when it began.
     Counted(Binding, Code),
     /// The claimant owes his proof.
-    Exchanged(Binding, Session),
+    Exchanged(Binding, Box<Session>),
 }
 
 /// What a claimant sends with his proof.
@@ -53,7 +53,7 @@ enum Attempt {
 pub(crate) struct Proof<'a> {
     pub(crate) csr: &'a str,
     pub(crate) name: &'a str,
-    pub(crate) proof: &'a [u8],
+    pub(crate) tag: &'a [u8],
 }
 
 /// Certificates of a claimant, and the machine's proof for them.
@@ -143,7 +143,7 @@ impl Claim {
         }
         match claim::answer(&code, of, theirs) {
             Ok((session, ours)) => {
-                *attempt = Attempt::Exchanged(of, session);
+                *attempt = Attempt::Exchanged(of, Box::new(session));
                 Ok(ours)
             }
             Err(error) => {
@@ -179,7 +179,7 @@ impl Claim {
         }
         let texts = [proof.csr.as_bytes(), proof.name.as_bytes()];
         session
-            .check(Side::Claimant, &texts, proof.proof)
+            .check(Side::Claimant, &texts, proof.tag)
             .map_err(|error| Status::permission_denied(error.to_string()))?;
         let certificate = sign(*occasion)?;
         self.remember(proof.name)

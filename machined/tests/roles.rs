@@ -7,13 +7,10 @@ use prost_types::FileDescriptorSet;
 #[test]
 fn the_table_and_the_protocol_name_the_same_methods() {
     let files = FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap().file;
-    let services = files.iter().flat_map(|file| file.service.iter().map(|service| (file.package(), service)));
-    let full_name = |package: &str, name: &str| format!("{package}.{name}");
-    let (_, machine) = services
-        .filter(|(package, _)| *package == "orlop.machine.v1alpha1")
-        .inspect(|(package, service)| assert_eq!(full_name(package, service.name()), roles::SERVICE, "it has no rules"))
-        .last()
-        .expect("the protocol has the service");
+    let package = files.iter().filter(|file| file.package() == "orlop.machine.v1alpha1");
+    let services: Vec<_> = package.flat_map(|file| &file.service).collect();
+    let [machine] = services[..] else { panic!("another service has no rules: {services:?}") };
+    assert_eq!(format!("orlop.machine.v1alpha1.{}", machine.name()), roles::SERVICE);
     for method in &machine.method {
         let path = format!("/{}/{}", roles::SERVICE, method.name());
         assert!(roles::rule_for(&path).is_some(), "{} has no rule, so nobody could call it", method.name());

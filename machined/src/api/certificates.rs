@@ -29,7 +29,7 @@ impl Machine {
     pub(super) fn finish(&self, request: &Request<api::ClaimFinishRequest>) -> Answer<api::ClaimFinishResponse> {
         let api::ClaimFinishRequest { csr, name, proof } = request.get_ref();
         let authority = self.about.authorities.machine.cert_pem();
-        let proof = Proof { csr, name, proof };
+        let proof = Proof { csr, name, tag: proof };
         let granted = self.claim.finish(caller(request)?.binding, proof, authority, |occasion| {
             self.operator(csr, name, occasion.role().organization(), occasion.lifetime())
         })?;

@@ -151,7 +151,7 @@ fn what_was_not_acknowledged_is_taken_back_before_the_next_record() {
 async fn who_records_waits_until_it_is_on_disk_and_the_lost_are_counted() {
     let state = tempfile::tempdir().unwrap();
     let report = Report::new(false);
-    let audit = Audit::open(state.path(), "boot".into(), report.clone());
+    let audit = Audit::open(state.path(), "boot".into(), &report);
     let many = futures::future::join_all((0..50).map(|number| audit.record(event(number)))).await;
     let mut numbers: Vec<_> = many.into_iter().map(Result::unwrap).collect();
     numbers.sort_unstable();
@@ -162,7 +162,7 @@ async fn who_records_waits_until_it_is_on_disk_and_the_lost_are_counted() {
     let broken = tempfile::tempdir().unwrap();
     let path = broken.path().join("state");
     fs::write(&path, "not a folder").unwrap();
-    let audit = Audit::open(&path, "boot".into(), report.clone());
+    let audit = Audit::open(&path, "boot".into(), &report);
     assert_eq!(audit.record(event(1)).await, Err(Unrecorded));
     assert_eq!(audit.record(event(2)).await, Err(Unrecorded));
     let conditions = report.list();

@@ -188,7 +188,7 @@ async fn a_handshake_belongs_to_the_connection_that_began_it_and_there_is_one_at
     });
     let outcomes = futures::future::join_all(guesses).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
-    assert!(outcomes.iter().flat_map(|outcome| outcome.as_ref().err()).all(|code| *code == Grpc::ResourceExhausted));
+    assert!(outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).all(|code| *code == Grpc::ResourceExhausted));
 
     // The owner's handshake, once the guess above has run out; what the thief records of it is of no use to him.
     let (mut owner, mut thief) = (strangers.remove(0), strangers.remove(0));
