@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use authentication::jose::encode;
+use authentication::jose::{Algorithm, encode};
 use authentication::key::SigningKey;
 use ring::rand::SystemRandom;
 use serde_json::{Map, Value, json};
@@ -308,7 +308,7 @@ async fn others_can_check_tokens_and_keys_are_rotated() {
     assert!(new.header("warning").contains("requested expiration of 9000 seconds shortened to 7200 seconds"));
     let new = new.json()["status"]["token"].as_str().expect("a token").to_owned();
     let parsed = authentication::jose::Token::parse(&new).expect("a token");
-    assert_eq!((parsed.issuer(), parsed.algorithm().map(|one| one.name())), ("https://new.test", Some("RS256")));
+    assert_eq!((parsed.issuer(), parsed.algorithm().map(Algorithm::name)), ("https://new.test", Some("RS256")));
     for token in [&old, &new] {
         assert_eq!(ask(&cluster, token).await.code, 403);
     }
