@@ -68,7 +68,7 @@ pub(crate) async fn serve(app: &Arc<App>, call: &Call, verb: Verb) -> Result<Ans
         (Verb::Create, None) if collection && !across && row.plural == "bindings" => {
             bind::bind_by_name(app, call).await
         }
-        (Verb::Create, None) if collection && !row.stored => review::answer(call).await,
+        (Verb::Create, None) if collection && !row.stored => review::answer(app, call).await,
         (Verb::Create, None) if collection && !across => write::create(app, call).await,
         (Verb::Create, _) => Err(Status::method_not_allowed()),
         (Verb::Update, _) => write::update(app, call).await,

@@ -7,6 +7,7 @@
 
 mod app;
 mod authentication;
+mod authorization;
 mod bootstrap;
 mod cache;
 mod call;
@@ -108,6 +109,7 @@ async fn live(options: Options) -> Result<(), RunError> {
     for cache in app.caches() {
         background.spawn(Arc::clone(cache).run(Arc::clone(&store)));
     }
+    app.authorization.follow(&mut background);
     background.spawn(service_addresses::follow(Arc::clone(&app)));
     background.spawn(service_addresses::repair::run(Arc::clone(&app)));
     if let Some(flow) = &app.flow {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use apiserver_core::kinds::service::Cidr;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
 
+use crate::authorization::Mode;
 use crate::duration;
 
 /// The flags as written.
@@ -60,6 +61,9 @@ pub(crate) struct Flags {
     /// Lets requests without credentials in as `system:anonymous`.
     #[arg(long, default_value_t = false, action = ArgAction::Set)]
     anonymous_auth: bool,
+    /// Who decides what requests may do, in the order they are asked: Node, RBAC, `AlwaysAllow`, `AlwaysDeny`.
+    #[arg(long, default_value = "Node,RBAC")]
+    authorization_mode: String,
     /// How long an event is kept.
     #[arg(long, default_value = "1h", value_parser = duration::parse)]
     event_ttl: Duration,
@@ -144,6 +148,8 @@ pub(crate) struct Options {
     pub(crate) node_ports: (u16, u16),
     /// Whether `system:anonymous` may try.
     pub(crate) anonymous: bool,
+    /// Who decides what requests may do.
+    pub(crate) authorization: Vec<Mode>,
     /// Life of an event.
     pub(crate) event_ttl: Duration,
     /// Deadline of an ordinary request.
@@ -236,6 +242,10 @@ impl Flags {
         if !(0.0..=0.02).contains(&self.goaway_chance) {
             errors.push("--goaway-chance can not be less than 0 or greater than 0.02".to_owned());
         }
+        let authorization = Mode::parse(&self.authorization_mode).unwrap_or_else(|why| {
+            errors.push(format!("--authorization-mode: {why}"));
+            Vec::new()
+        });
         if self.request_timeout.is_zero() {
             errors.push("--request-timeout: must be above zero".to_owned());
         }
@@ -258,6 +268,7 @@ impl Flags {
             service_ranges,
             node_ports,
             anonymous: self.anonymous_auth,
+            authorization,
             event_ttl: self.event_ttl,
             request_timeout: self.request_timeout,
             min_watch: Duration::from_secs(self.min_request_timeout),
@@ -370,6 +381,7 @@ mod tests {
             "--etcd-certfile=only",
             "--etcd-prefix=none",
             "--goaway-chance=0.03",
+            "--authorization-mode=RBAC,Nodes",
             "--max-requests-inflight=0",
             "--max-mutating-requests-inflight=0",
         ])
@@ -380,6 +392,7 @@ mod tests {
             "etcd-certfile",
             "etcd-prefix",
             "goaway-chance",
+            "authorization-mode",
             "max-requests-inflight",
         ] {
             assert!(error.to_string().contains(flag), "{flag} is missing in {error}");
