@@ -11,7 +11,6 @@ pub mod decode;
 pub mod discovery;
 pub mod engine;
 pub mod eviction;
-pub mod field;
 pub mod flow;
 mod form;
 pub mod kinds;
@@ -35,6 +34,7 @@ pub mod table;
 pub mod time;
 pub mod user;
 
+pub use field;
 pub use object::Object;
 pub use registry::Registry;
 pub use resource::Resource;
