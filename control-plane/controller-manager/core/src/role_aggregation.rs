@@ -32,15 +32,11 @@ impl Role {
 /// The rules a role must have: those of the roles it selects, selector by selector and in the order of their names, each once.
 /// `None` if it has them, or gathers nothing. `all` are all roles by name, itself included.
 #[must_use]
-pub fn gathered<'a>(
-    name: &str,
-    role: &Role,
-    all: impl Iterator<Item = (&'a str, &'a Role)> + Clone,
-) -> Option<Vec<PolicyRule>> {
+pub fn gathered(name: &str, role: &Role, all: &[(&str, &Role)]) -> Option<Vec<PolicyRule>> {
     let selectors = role.gathers.as_ref()?;
     let mut rules: Vec<PolicyRule> = Vec::new();
     for selector in selectors {
-        let chosen = all.clone().filter(|(other, role)| *other != name && selects(selector, &role.labels));
+        let chosen = all.iter().copied().filter(|(other, role)| *other != name && selects(selector, &role.labels));
         let ordered: BTreeMap<_, _> = chosen.collect();
         for rule in ordered.values().flat_map(|role| &role.rules) {
             if !rules.contains(rule) {
@@ -100,17 +96,17 @@ mod tests {
             ("w", part("other", &["*"])),
             ("sum", sum.clone()),
         ];
-        let all = || all.iter().map(|(name, role)| (*name, role));
-        let rules = gathered("sum", &sum, all()).expect("rules");
+        let all: Vec<(&str, &Role)> = all.iter().map(|(name, role)| (*name, role)).collect();
+        let rules = gathered("sum", &sum, &all).expect("rules");
         let verbs: Vec<_> = rules.iter().map(|rule| rule.verbs[0].as_str()).collect();
         assert_eq!(verbs, ["delete", "watch", "get", "list"]);
-        assert_eq!(gathered("sum", &gathering(&["b", "a"], rules), all()), None);
-        assert_eq!(gathered("w", &part("other", &[]), all()), None);
+        assert_eq!(gathered("sum", &gathering(&["b", "a"], rules), &all), None);
+        assert_eq!(gathered("w", &part("other", &[]), &all), None);
     }
 
     #[test]
     fn a_role_does_not_gather_itself_and_may_become_empty() {
         let own = gathering(&["own"], vec![rule("get")]);
-        assert_eq!(gathered("own", &own, [("own", &own)].into_iter()), Some(Vec::new()));
+        assert_eq!(gathered("own", &own, &[("own", &own)]), Some(Vec::new()));
     }
 }

@@ -45,8 +45,8 @@ pub(super) fn start(context: &Context) -> BoxFuture<'static, ()> {
 fn wanted(roles: &Informer<Arc<Role>>) -> Vec<(String, Vec<PolicyRule>)> {
     let all: Vec<(String, Arc<Role>)> =
         roles.keys().into_iter().filter_map(|key| Some((key.name.clone(), roles.get(&key)?))).collect();
-    let others = || all.iter().map(|(name, role)| (name.as_str(), &**role));
-    all.iter().filter_map(|(name, role)| Some((name.clone(), gathered(name, role, others())?))).collect()
+    let others: Vec<(&str, &Role)> = all.iter().map(|(name, role)| (name.as_str(), &**role)).collect();
+    all.iter().filter_map(|(name, role)| Some((name.clone(), gathered(name, role, &others)?))).collect()
 }
 
 async fn apply(api: &ApiServer, name: &str, rules: &[PolicyRule]) -> Result<(), ApiError> {
