@@ -3,6 +3,9 @@
 
 pub mod codec;
 
+/// Every file of the protocols as a `google.protobuf.FileDescriptorSet`: what a test compares a table of methods with.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// A key with its history, and what happened to it.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 pub mod mvccpb {

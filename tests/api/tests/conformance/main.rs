@@ -5,6 +5,7 @@
 mod apimachinery {
     pub(crate) mod aggregated_discovery;
     pub(crate) mod chunking;
+    pub(crate) mod custom_resource_definition;
     pub(crate) mod discovery;
     pub(crate) mod field_validation;
     pub(crate) mod flowcontrol;
@@ -113,6 +114,7 @@ fn all() -> Vec<Behaviour> {
     [
         apimachinery::aggregated_discovery::BEHAVIOURS,
         apimachinery::chunking::BEHAVIOURS,
+        apimachinery::custom_resource_definition::BEHAVIOURS,
         apimachinery::discovery::BEHAVIOURS,
         apimachinery::field_validation::BEHAVIOURS,
         apimachinery::flowcontrol::BEHAVIOURS,
