@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::authentication::Authentication;
+use crate::authorization::Authorization;
 use crate::cache::Cache;
 use crate::documents::Documents;
 use crate::flow::Flow;
@@ -45,6 +46,8 @@ pub(crate) struct App {
     caches: HashMap<String, Arc<Cache>>,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
+    /// Who may do what.
+    pub(crate) authorization: Authorization,
     /// Leases of events.
     pub(crate) event_leases: LeasePool,
     /// Addresses and ports of Services.
@@ -76,11 +79,14 @@ impl App {
         store: Arc<StoreClient>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let mut caches = HashMap::new();
+        let mut caches: HashMap<String, Arc<Cache>> = HashMap::new();
         for row in registry.iter().filter(|row| row.stored) {
             caches.entry(row.storage.clone()).or_insert_with(|| Arc::new(Cache::new(Arc::clone(row))));
         }
+        let authorization =
+            Authorization::new(&options.authorization, &registry, |row| caches.get(&row.storage).cloned());
         Self {
+            authorization,
             event_leases: LeasePool::new(options.event_ttl),
             addresses: ServiceAddresses::new(options.service_ranges.clone(), options.node_ports),
             documents: Documents::new(registry.clone(), options.advertise, options.listen.port()),

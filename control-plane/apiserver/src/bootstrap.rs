@@ -1,5 +1,5 @@
 //! What a fresh server makes itself, and every server keeps as it should be: the system namespaces, the system's priority
-//! classes, the default range of addresses, the levels and flows of requests, the rows of what it serves, what it tells others,
+//! classes, its roles, the default range of addresses, the levels and flows of requests, the rows of what it serves, what it tells others,
 //! its own lease, and the `kubernetes` Service with its endpoints.
 //!
 //! Several servers share the Service: each keeps a record of its address alive on a lease, and the endpoints are the
@@ -102,6 +102,11 @@ async fn round(app: &Arc<App>, port: u16) -> Result<(), BootstrapError> {
         ensure(app, app.core_row("namespaces"), None, json!({ "metadata": { "name": name } })).await?;
     }
     app.hooks.done(Hook::Namespaces);
+    if !app.hooks.is_done(Hook::Roles) {
+        let made = crate::authorization::keep_roles(app).await;
+        made.map_err(|source| BootstrapError::Object { what: "the roles of the system".to_owned(), source })?;
+        app.hooks.done(Hook::Roles);
+    }
     let priorities = app.registry.lookup("scheduling.k8s.io", "v1", "priorityclasses");
     for (name, value, description) in PRIORITIES {
         let class = json!({ "metadata": { "name": name }, "value": value, "description": description });

@@ -17,6 +17,8 @@ pub(crate) enum Hook {
     TokenTracking,
     /// Addresses and ports of Services were compared with their records.
     ServiceRepair,
+    /// The roles of the system are there.
+    Roles,
     /// The priority classes of the system are there.
     PriorityClasses,
     /// The levels and flows of requests are there.
@@ -31,13 +33,14 @@ pub(crate) enum Hook {
 
 impl Hook {
     /// All, in upstream's order.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Namespaces,
         Self::ClusterAuthentication,
         Self::Identity,
         Self::IdentityCollector,
         Self::TokenTracking,
         Self::ServiceRepair,
+        Self::Roles,
         Self::PriorityClasses,
         Self::FlowControl,
         Self::KubernetesService,
@@ -54,6 +57,7 @@ impl Hook {
             Self::IdentityCollector => "poststarthook/start-kube-apiserver-identity-lease-garbage-collector",
             Self::TokenTracking => "poststarthook/start-legacy-token-tracking-controller",
             Self::ServiceRepair => "poststarthook/start-service-ip-repair-controllers",
+            Self::Roles => "poststarthook/rbac/bootstrap-roles",
             Self::PriorityClasses => "poststarthook/scheduling/bootstrap-system-priority-classes",
             Self::FlowControl => "poststarthook/priority-and-fairness-config-producer",
             Self::KubernetesService => "poststarthook/bootstrap-controller",

@@ -7,6 +7,7 @@
 
 mod app;
 mod authentication;
+mod authorization;
 mod bootstrap;
 mod cache;
 mod call;
@@ -115,6 +116,7 @@ async fn live(options: Options) -> Result<(), RunError> {
     if let Some(file) = app.options.authentication.configuration_file.clone() {
         background.spawn(authentication::configured::follow(Arc::clone(&app), file));
     }
+    app.authorization.follow(&mut background);
     background.spawn(service_addresses::follow(Arc::clone(&app)));
     background.spawn(service_addresses::repair::run(Arc::clone(&app)));
     if let Some(flow) = &app.flow {

@@ -10,6 +10,7 @@ use apiserver_core::kinds::service::Cidr;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::authentication::options::{AuthenticationFlags, AuthenticationOptions};
+use crate::authorization::Mode;
 use crate::duration;
 
 /// The flags as written.
@@ -60,6 +61,9 @@ pub(crate) struct Flags {
     service_node_port_range: String,
     #[command(flatten)]
     authentication: AuthenticationFlags,
+    /// Who decides what requests may do, in the order they are asked: Node, RBAC, `AlwaysAllow`, `AlwaysDeny`.
+    #[arg(long, default_value = "Node,RBAC")]
+    authorization_mode: String,
     /// How long an event is kept.
     #[arg(long, default_value = "1h", value_parser = duration::parse)]
     event_ttl: Duration,
@@ -135,6 +139,8 @@ pub(crate) struct Options {
     pub(crate) node_ports: (u16, u16),
     /// Who is let in.
     pub(crate) authentication: AuthenticationOptions,
+    /// Who decides what requests may do.
+    pub(crate) authorization: Vec<Mode>,
     /// Life of an event.
     pub(crate) event_ttl: Duration,
     /// Deadline of an ordinary request.
@@ -227,6 +233,10 @@ impl Flags {
         if !(0.0..=0.02).contains(&self.goaway_chance) {
             errors.push("--goaway-chance can not be less than 0 or greater than 0.02".to_owned());
         }
+        let authorization = Mode::parse(&self.authorization_mode).unwrap_or_else(|why| {
+            errors.push(format!("--authorization-mode: {why}"));
+            Vec::new()
+        });
         if self.request_timeout.is_zero() {
             errors.push("--request-timeout: must be above zero".to_owned());
         }
@@ -252,6 +262,7 @@ impl Flags {
             service_ranges,
             node_ports,
             authentication,
+            authorization,
             event_ttl: self.event_ttl,
             request_timeout: self.request_timeout,
             min_watch: Duration::from_secs(self.min_request_timeout),
@@ -364,6 +375,7 @@ mod tests {
             "--etcd-certfile=only",
             "--etcd-prefix=none",
             "--goaway-chance=0.03",
+            "--authorization-mode=RBAC,Nodes",
             "--max-requests-inflight=0",
             "--max-mutating-requests-inflight=0",
         ])
@@ -374,6 +386,7 @@ mod tests {
             "etcd-certfile",
             "etcd-prefix",
             "goaway-chance",
+            "authorization-mode",
             "max-requests-inflight",
         ] {
             assert!(error.to_string().contains(flag), "{flag} is missing in {error}");

@@ -12,9 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use apiserver_core::authorize::{Attributes, authorize};
 use apiserver_core::resource::Verb as RowVerb;
-use apiserver_core::user::{AUTHENTICATED, MASTERS, User};
+use apiserver_core::user::User;
 use apiserver_core::{Resource, Status};
 use futures::FutureExt;
 use http::header::{CACHE_CONTROL, CONNECTION, HeaderName, USER_AGENT, WARNING};
@@ -25,6 +24,7 @@ use tokio::time::Instant;
 
 use crate::app::{App, Phase};
 use crate::authentication::Peer;
+use crate::authorization::{self, Asked};
 use crate::call::Call;
 use crate::connection::Connection;
 use crate::duration;
@@ -170,7 +170,8 @@ async fn authenticated(
     classified: &mut Option<Classified>,
 ) -> Result<Answer, Status> {
     let user = app.authentication.user(app, peer, &mut request.parts).await.ok_or_else(Status::unauthorized)?;
-    let user = impersonated(user, &request.parts.headers)?;
+    let asked = Asked::new(request.info, &request.query);
+    let user = authorization::impersonated(app, user, &request.parts.headers, &asked)?;
     let Incomplete { received, info, query, .. } = &request;
     let asking = Asking { info, query, user: &user, received: *received, timeout };
     let held = match limits::enter(app, &asking, classified).await {
@@ -179,21 +180,20 @@ async fn authenticated(
     };
     let count = if info.verb.is_mutating() { &app.metrics.writes } else { &app.metrics.reads };
     let _count = timeout.map(|_| Counted::new(count));
+    authorization::authorize(app, &asked, &user)?;
     authorized(app, user, request, held).await
 }
 
-/// Authorizes and handles. What is `held` is given back when the answer is made or, if it is one in pieces, sent.
+/// Handles what may be. What is `held` is given back when the answer is made or, if it is one in pieces, sent.
 async fn authorized(app: &Arc<App>, user: User, request: Incomplete<'_>, held: Option<Held>) -> Result<Answer, Status> {
     let Incomplete { received, info, parts, query, body } = request;
     match &info.resource {
         None => {
             let _held = held;
-            authorize(&user, &Attributes::Path { verb: info.verb.as_str(), path: &info.path })?;
             handlers::paths::serve(app, info, &parts, &query).await
         }
         Some(target) => {
             let verb = row_verb(info.verb);
-            allowed(&user, info, target, verb)?;
             let Some(row) = app.registry.lookup(&target.group, &target.version, &target.resource) else {
                 return Err(Status::no_such_path());
             };
@@ -217,34 +217,6 @@ async fn authorized(app: &Arc<App>, user: User, request: Incomplete<'_>, held: O
     }
 }
 
-/// The user a request acts as. Only members of [`MASTERS`] may act as others until rules say more.
-fn impersonated(user: User, headers: &HeaderMap) -> Result<User, Status> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(name) = text("impersonate-user") else {
-        let stray = headers.keys().find(|name| name.as_str().starts_with("impersonate-"));
-        return match stray {
-            Some(_) => Err(Status::bad_request("requested impersonation without impersonating a user")),
-            None => Ok(user),
-        };
-    };
-    if !user.groups.iter().any(|group| group == MASTERS) {
-        let why = format!(
-            "User {:?} cannot impersonate resource \"users\" in API group \"\" at the cluster scope",
-            user.name
-        );
-        return Err(Status::forbidden_named("", "users", name, &why));
-    }
-    let mut groups: Vec<String> = headers
-        .get_all("impersonate-group")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .map(str::to_owned)
-        .collect();
-    groups.push(AUTHENTICATED.to_owned());
-    let uid = text("impersonate-uid").unwrap_or_default().to_owned();
-    Ok(User { name: name.to_owned(), groups, uid, ..User::default() })
-}
-
 fn row_verb(verb: Verb) -> Option<RowVerb> {
     match verb {
         Verb::Get => Some(RowVerb::Get),
@@ -256,24 +228,6 @@ fn row_verb(verb: Verb) -> Option<RowVerb> {
         Verb::Delete => Some(RowVerb::Delete),
         Verb::DeleteCollection => Some(RowVerb::DeleteCollection),
         Verb::Proxy | Verb::Other(_) => None,
-    }
-}
-
-fn allowed(user: &User, info: &RequestInfo, target: &ResourceRequest, verb: Option<RowVerb>) -> Result<(), Status> {
-    let some = |text: &str| -> bool { !text.is_empty() };
-    match verb {
-        Some(verb) => authorize(
-            user,
-            &Attributes::Resource {
-                verb,
-                group: &target.group,
-                plural: &target.resource,
-                subresource: Some(target.subresource.as_str()).filter(|text| some(text)),
-                namespace: Some(target.namespace.as_str()).filter(|text| some(text)),
-                name: Some(target.name.as_str()).filter(|text| some(text)),
-            },
-        ),
-        None => authorize(user, &Attributes::Path { verb: info.verb.as_str(), path: &info.path }),
     }
 }
 
@@ -344,19 +298,6 @@ fn labels(app: &App, info: &RequestInfo, query: &[(String, String)]) -> RequestL
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_masters_act_as_others() {
-        let mut headers = HeaderMap::new();
-        headers.insert("impersonate-user", HeaderValue::from_static("bob"));
-        headers.append("impersonate-group", HeaderValue::from_static("dev"));
-        let master = User { name: "root".into(), groups: vec![MASTERS.into()], ..User::default() };
-        let bob = impersonated(master, &headers).unwrap();
-        assert_eq!((bob.name.as_str(), bob.groups), ("bob", vec!["dev".to_owned(), AUTHENTICATED.to_owned()]));
-        assert_eq!(impersonated(User::default(), &headers).unwrap_err().code, 403);
-        headers.remove("impersonate-user");
-        assert_eq!(impersonated(User::default(), &headers).unwrap_err().code, 400);
-    }
 
     #[test]
     fn warnings_are_quoted_and_bounded() {

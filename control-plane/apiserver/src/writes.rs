@@ -126,6 +126,9 @@ impl Writer<'_> {
         name: Option<&str>,
         object: Object,
     ) -> Result<Written, Status> {
+        if let Some(name) = name {
+            crate::authorization::may_create(self.app, self.row, self.user, namespace, name)?;
+        }
         let generated = object.name().is_none() && object.generate_name().is_some();
         let mut names_left = if generated { NAME_TRIES } else { 1 };
         let mut refused = Vec::new();
@@ -136,6 +139,7 @@ impl Writer<'_> {
             if let Some(namespace) = namespace {
                 self.admit(&name, namespace).await?;
             }
+            crate::authorization::check_grant(self.app, self.row, self.user, None, &prepared.object).await?;
             let key = self.row.key(namespace, &name);
             if self.dry_run {
                 return match self.live(&key, "create").await? {
@@ -228,6 +232,22 @@ impl Writer<'_> {
                 Ok(updated) => updated,
                 Err(status) => return Err(status),
             };
+            if let Updated::Store(prepared) = &updated
+                && let Err(status) = crate::authorization::check_grant(
+                    self.app,
+                    self.row,
+                    self.user,
+                    Some(&now.object),
+                    &prepared.object,
+                )
+                .await
+            {
+                if now.live {
+                    return Err(status);
+                }
+                current = self.live(key, "update").await?;
+                continue;
+            }
             let (prepared, commit) = match updated {
                 Updated::Unchanged(prepared) => return finish(prepared, now.revision),
                 Updated::Store(prepared) | Updated::Remove(prepared) if self.dry_run => {

@@ -2,6 +2,7 @@
 //! [`TABLE`].
 
 mod namespace;
+mod role_aggregation;
 mod root_ca;
 mod service_account;
 
@@ -36,10 +37,11 @@ struct Controller {
     start: fn(&Context) -> BoxFuture<'static, ()>,
 }
 
-const TABLE: [Controller; 3] = [
+const TABLE: [Controller; 4] = [
     Controller { name: service_account::NAME, start: service_account::start },
     Controller { name: namespace::NAME, start: namespace::start },
     Controller { name: root_ca::NAME, start: root_ca::start },
+    Controller { name: role_aggregation::NAME, start: role_aggregation::start },
 ];
 
 /// The names of all controllers.

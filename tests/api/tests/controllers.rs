@@ -92,6 +92,36 @@ async fn every_namespace_has_its_account_and_its_certificates() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn roles_gather_the_rules_of_others() {
+    let cluster = Cluster::start(StoreKind::Orlop).await;
+    let _controllers = controllers(&cluster);
+    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let own = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "widgets", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
+        "rules": [{"apiGroups": ["example.com"], "resources": ["widgets"], "verbs": ["get"]}]});
+    create(&cluster, roles, own).await;
+    // What is in `view` is in `edit`, and what is in that is in `admin`.
+    let start = Instant::now();
+    for (name, resource) in [("view", "widgets"), ("edit", "widgets"), ("admin", "widgets"), ("admin", "rolebindings")]
+    {
+        loop {
+            let role = until_code(&cluster, &format!("{roles}/{name}"), 200).await;
+            let rules = role["rules"].as_array().cloned().unwrap_or_default();
+            if rules.iter().any(|rule| rule["resources"][0] == resource) {
+                break;
+            }
+            assert!(start.elapsed() < LIMIT, "{name} has no {resource}: {role}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    assert_eq!(cluster.admin().delete(&format!("{roles}/widgets")).await.code, 200);
+    while until_code(&cluster, &format!("{roles}/admin"), 200).await.to_string().contains("widgets") {
+        assert!(start.elapsed() < LIMIT, "the rules stay");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_namespace_goes_away_with_all_that_is_in_it() {
     let cluster = Cluster::start(StoreKind::Etcd).await;
     let _controllers = controllers(&cluster);

@@ -260,7 +260,16 @@ pub fn bind_pod(resource: &Resource, pod: &Object, binding: &Object, context: &C
     crate::kinds::pod::bind(resource, pod, binding, context)
 }
 
-/// The answer to an object that is a question, such as a `SubjectAccessReview`. `namespace` is the path's.
+/// Checks an object that is a question, such as a `SubjectAccessReview`. `namespace` is the path's.
+///
+/// # Errors
+///
+/// 422 for a question that makes no sense.
+pub fn check_question(resource: &Resource, namespace: Option<&str>, question: &Object) -> Result<(), Status> {
+    crate::kinds::check_question(resource, namespace, question)
+}
+
+/// The answer to a question about who somebody is.
 ///
 /// # Errors
 ///

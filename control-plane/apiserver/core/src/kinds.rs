@@ -66,7 +66,7 @@ fn twin(row: &Resource) -> Twin {
 }
 
 pub(crate) use component_status::of as component_status;
-pub(crate) use review::answer;
+pub(crate) use review::{answer, check as check_question};
 
 /// Whether a label selector, if there is one, selects an object.
 pub(crate) fn selects(selector: Option<&serde_json::Value>, object: &crate::Object) -> bool {

@@ -5,7 +5,6 @@
 //! function: time, random bits and the state of address pools come in through [`engine::Context`].
 
 pub mod apply;
-pub mod authorize;
 pub mod connect;
 pub mod continuation;
 pub mod decode;

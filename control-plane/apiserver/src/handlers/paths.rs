@@ -127,6 +127,7 @@ async fn metrics(app: &App) -> Answer {
         .collect();
     resources.sort_unstable_by_key(|one| (one.group, one.resource));
     let mut page = app.metrics.render(&resources, &version(), app.store.size().await);
+    app.authorization.write_metrics(&mut page);
     if let Some(flow) = &app.flow {
         flow.write_metrics(&mut page);
     }

@@ -10,6 +10,7 @@ use authentication::review;
 use http::StatusCode;
 
 use crate::app::App;
+use crate::authorization::reviews;
 use crate::call::Call;
 use crate::http::negotiate::{self, Allowed};
 use crate::http::respond::{self, Answer};
@@ -25,6 +26,9 @@ pub(super) async fn answer(app: &Arc<App>, call: &Call) -> Result<Answer, Status
         let question = review::question(&decoded.object, &app.authentication.audiences)?;
         let judged = app.authentication.token(app, &question.token, &question.audiences).await;
         review::answered(decoded.object, judged.map(|(identity, _)| identity))
+    } else if call.row.group == reviews::GROUP {
+        engine::check_question(&call.row, call.namespace(), &decoded.object)?;
+        reviews::answer(app, call, decoded.object)
     } else {
         engine::answer(&call.row, call.namespace(), decoded.object, &call.user)?
     };

@@ -8,6 +8,7 @@
 //! | which resources exist and can be deleted                  | [`catalogue`]          |
 //! | what happens next to a namespace that is being deleted    | [`namespace`]          |
 //! | what every namespace is given                             | [`default_account`], [`root_ca`] |
+//! | what is in a role that is the sum of others               | [`role_aggregation`]   |
 //! | which controllers run                                     | [`selection`]          |
 //! | what is worth a log line                                  | [`trouble`]            |
 //! | how a flag writes a duration                              | [`go_duration`]        |
@@ -18,6 +19,7 @@ pub mod election;
 pub mod go_duration;
 pub mod namespace;
 pub mod queue;
+pub mod role_aggregation;
 pub mod root_ca;
 pub mod selection;
 pub mod trouble;

@@ -38,6 +38,7 @@ mod auth {
     pub(crate) mod projected_clustertrustbundle;
     pub(crate) mod projected_podcertificate;
     pub(crate) mod service_accounts;
+    pub(crate) mod subjectreviews;
 }
 
 mod common {
@@ -140,6 +141,7 @@ fn all() -> Vec<Behaviour> {
         auth::projected_clustertrustbundle::BEHAVIOURS,
         auth::projected_podcertificate::BEHAVIOURS,
         auth::service_accounts::BEHAVIOURS,
+        auth::subjectreviews::BEHAVIOURS,
         common::node::configmap::BEHAVIOURS,
         common::node::ephemeral_containers::BEHAVIOURS,
         common::node::lease::BEHAVIOURS,

@@ -1,4 +1,4 @@
-//! Questions about users: who one is, and what one may do.
+//! Questions about users: who one is, which is answered here, and what one may do, which is not.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use crate::object::Object;
 use crate::resource::Resource;
 use crate::status::Status;
 use crate::strategy::Strategy;
-use crate::user::{User, is_master};
+use crate::user::User;
 
 /// The strategy: none, because nothing is stored.
 #[derive(Debug)]
@@ -20,37 +20,30 @@ impl Strategy for Review {
     }
 }
 
-/// The answer to a question.
+/// The answer to a question about who somebody is.
 pub(crate) fn answer(
     resource: &Resource,
     namespace: Option<&str>,
     mut question: Object,
     user: &User,
 ) -> Result<Object, Status> {
-    let mut errors = Errors::new();
-    validate(resource, namespace, &question, &mut errors);
-    if !errors.is_empty() {
-        return Err(Status::invalid(&resource.group, &resource.kind, question.name().unwrap_or_default(), &errors));
-    }
-    let status = match resource.kind.as_str() {
-        "SelfSubjectReview" => json!({ "userInfo": shown(user) }),
-        "SelfSubjectRulesReview" => rules(user),
-        "SelfSubjectAccessReview" => json!({ "allowed": is_master(user) }),
-        _ => json!({ "allowed": is_master(&subject(&question)) }),
-    };
+    check(resource, namespace, &question)?;
+    let status = json!({ "userInfo": shown(user) });
     question.set(&["status"], status);
     Ok(question)
 }
 
-/// The user a question is about.
-fn subject(question: &Object) -> User {
-    let spec = at(question, &["spec"]);
-    User {
-        name: text(spec, "user").to_owned(),
-        groups: texts(spec, "groups").map(str::to_owned).collect(),
-        uid: text(spec, "uid").to_owned(),
-        ..User::default()
+/// Refuses a question that makes no sense.
+pub(crate) fn check(resource: &Resource, namespace: Option<&str>, question: &Object) -> Result<(), Status> {
+    if resource.kind == "SelfSubjectRulesReview" && question.text(&["spec", "namespace"]).is_none_or(str::is_empty) {
+        return Err(Status::bad_request("no namespace on request"));
     }
+    let mut errors = Errors::new();
+    validate(resource, namespace, question, &mut errors);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Status::invalid(&resource.group, &resource.kind, question.name().unwrap_or_default(), &errors))
 }
 
 fn shown(user: &User) -> Value {
@@ -68,30 +61,10 @@ fn shown(user: &User) -> Value {
     Value::Object(info)
 }
 
-/// All that a user may do. Everything or nothing, as [`crate::authorize`] has it.
-fn rules(user: &User) -> Value {
-    let all = ["*"];
-    if is_master(user) {
-        json!({
-            "resourceRules": [{ "verbs": all, "apiGroups": all, "resources": all }],
-            "nonResourceRules": [{ "verbs": all, "nonResourceURLs": all }],
-            "incomplete": false,
-        })
-    } else {
-        json!({ "resourceRules": [], "nonResourceRules": [], "incomplete": false })
-    }
-}
-
 fn validate(resource: &Resource, namespace: Option<&str>, question: &Object, errors: &mut Errors) {
     let (spec, path) = (at(question, &["spec"]), Path::new("spec"));
     let kind = resource.kind.as_str();
-    if kind == "SelfSubjectReview" {
-        return;
-    }
-    if kind == "SelfSubjectRulesReview" {
-        if text(spec, "namespace").is_empty() {
-            errors.required(&path.child("namespace"), "no namespace on request");
-        }
+    if ["SelfSubjectReview", "SelfSubjectRulesReview"].contains(&kind) {
         return;
     }
     let (of_resource, of_path) = (has(spec, "resourceAttributes"), has(spec, "nonResourceAttributes"));
@@ -158,28 +131,6 @@ mod tests {
             ask("authentication.k8s.io", "selfsubjectreviews", json!({}), &user("ops")),
             Ok(json!({ "userInfo": { "username": "ann", "groups": ["ops"] } }))
         );
-    }
-
-    #[test]
-    fn answers_are_those_of_the_authorizer() {
-        let group = "authorization.k8s.io";
-        let pods = json!({ "spec": { "resourceAttributes": { "verb": "get", "resource": "pods" } } });
-        assert_eq!(
-            ask(group, "selfsubjectaccessreviews", pods.clone(), &user(MASTERS)),
-            Ok(json!({ "allowed": true }))
-        );
-        assert_eq!(ask(group, "selfsubjectaccessreviews", pods, &user("ops")), Ok(json!({ "allowed": false })));
-        let other = |groups: Value| json!({ "spec": { "user": "bob", "groups": groups, "nonResourceAttributes": { "path": "/x" } } });
-        assert_eq!(
-            ask(group, "subjectaccessreviews", other(json!([MASTERS])), &user("ops")),
-            Ok(json!({ "allowed": true }))
-        );
-        assert_eq!(
-            ask(group, "subjectaccessreviews", other(json!([])), &user(MASTERS)),
-            Ok(json!({ "allowed": false }))
-        );
-        let rules = ask(group, "selfsubjectrulesreviews", json!({ "spec": { "namespace": "n" } }), &user("ops"));
-        assert_eq!(rules, Ok(json!({ "resourceRules": [], "nonResourceRules": [], "incomplete": false })));
     }
 
     #[test]

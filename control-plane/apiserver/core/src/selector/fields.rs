@@ -23,15 +23,8 @@ impl FieldSelector {
     /// Upstream's text: a syntax error, or `field label not supported: x`.
     pub fn parse(text: &str, resource: &Resource) -> Result<Self, String> {
         let mut terms = Vec::new();
-        for part in split_terms(text) {
-            if part.is_empty() {
-                continue;
-            }
-            let Some((label, equal, value)) = split_term(part) else {
-                return Err(format!("invalid selector: '{text}'; can't understand '{part}'"));
-            };
-            let value = unescape(value)?;
-            if !is_supported(resource, label) {
+        for (label, equal, value) in Self::terms(text)? {
+            if !is_supported(resource, &label) {
                 // Upstream's words differ between kinds that select by more than name and namespace and those that do not.
                 return Err(if resource.selectable.is_empty() {
                     format!("{label:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
@@ -39,9 +32,25 @@ impl FieldSelector {
                     format!("field label not supported: {label}")
                 });
             }
-            terms.push(Term { label: label.to_owned(), value, equal });
+            terms.push(Term { label, value, equal });
         }
         Ok(Self { terms })
+    }
+
+    /// The terms of a selector for whatever resource: label, whether the value must be equal, value.
+    ///
+    /// # Errors
+    ///
+    /// Upstream's text of a syntax error.
+    pub fn terms(text: &str) -> Result<Vec<(String, bool, String)>, String> {
+        let parts = split_terms(text).into_iter().filter(|part| !part.is_empty());
+        let term = |part: &str| {
+            let Some((label, equal, value)) = split_term(part) else {
+                return Err(format!("invalid selector: '{text}'; can't understand '{part}'"));
+            };
+            Ok((label.to_owned(), equal, unescape(value)?))
+        };
+        parts.map(term).collect()
     }
 
     /// Whether it matches everything.

@@ -45,6 +45,20 @@ impl LabelSelector {
         self.requirements.is_empty()
     }
 
+    /// Its requirements: key, operator as the API spells it (none for comparisons of numbers, which it has no word for), values.
+    pub fn requirements(&self) -> impl Iterator<Item = (&str, Option<&'static str>, &[String])> {
+        self.requirements.iter().map(|one| {
+            let (operator, values): (_, &[String]) = match &one.operator {
+                Operator::In(values) => (Some("In"), values),
+                Operator::NotIn(values) => (Some("NotIn"), values),
+                Operator::Exists => (Some("Exists"), &[]),
+                Operator::DoesNotExist => (Some("DoesNotExist"), &[]),
+                Operator::GreaterThan(_) | Operator::LessThan(_) => (None, &[]),
+            };
+            (one.key.as_str(), operator, values)
+        })
+    }
+
     /// Whether an object with these labels matches.
     pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.requirements.iter().all(|one| {
