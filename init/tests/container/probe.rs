@@ -1,0 +1,35 @@
+//! A service that tries what it may and what it may not, and prints how each try ended.
+
+use std::fs;
+use std::io;
+use std::net::{TcpListener, TcpStream};
+
+use rustix::net::{AddressFamily, SocketType};
+
+/// Tries. Each line is what was tried, and `works` or the kernel's number for why not.
+pub(crate) fn run(name: &str) {
+    let tell = |what: &str, outcome: io::Result<()>| match outcome {
+        Ok(()) => println!("{what}: works"),
+        Err(error) => println!("{what}: {:?}", error.raw_os_error().map(rustix::io::Errno::from_raw_os_error)),
+    };
+    let read = |path: &str| fs::read(path).map(|_| ());
+    tell("read its own credentials", read(&format!("/run/credentials/{name}/scenario")));
+    tell("read /proc", read("/proc/self/status"));
+    // Anybody's by its mode.
+    tell("read another's folder", read("/scenario/readable"));
+    tell("read its arguments", read(&format!("/run/services/{name}.args")));
+    tell("list the root", fs::read_dir("/").map(|_| ()));
+    tell("write its data", fs::write("/var/lib/store/file", "x"));
+    tell("move its data", fs::rename("/var/lib/store/file", "/var/lib/store/other"));
+    tell("write into /tmp", fs::write("/tmp/file", "x"));
+    tell("write its credentials", fs::write(format!("/run/credentials/{name}/scenario"), "x"));
+    for port in [2379, 6443, 10257] {
+        tell(&format!("listen on {port}"), TcpListener::bind(("0.0.0.0", port)).map(|_| ()));
+    }
+    for port in [6443, 7000] {
+        tell(&format!("connect to {port}"), TcpStream::connect(("127.0.0.1", port)).map(|_| ()));
+    }
+    let netlink = rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, None);
+    tell("talk to the kernel's network", netlink.map(|_| ()).map_err(Into::into));
+    tell("have a thread", std::thread::Builder::new().spawn(|| ()).map(|thread| thread.join().expect("its end")));
+}
