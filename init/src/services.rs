@@ -8,7 +8,7 @@ use std::path::Path;
 
 use init_core::arguments;
 use init_core::boot::{ARGUMENTS, Arguments, PROGRAMS, Spec};
-use init_core::confinement::{Family, Files};
+use init_core::confinement::{COMMON, Family, Files};
 use init_core::console::Level;
 use init_core::ids::{Pid, ServiceId, Uptime};
 use init_core::log::{Ring, Splitter};
@@ -95,6 +95,10 @@ impl Services {
             ENVIRONMENT.into_iter().chain(own).map(|(name, value)| (name, OsStr::new(value))).collect();
         let row = &spec.confinement;
         let capabilities: Vec<u8> = row.capabilities.iter().map(|capability| capability.number()).collect();
+        let readable = match row.files {
+            Files::AsItsUser => Vec::new(),
+            Files::Only { read, .. } => [COMMON, read].concat(),
+        };
         let sockets: Vec<confine::Family> = row.sockets.iter().copied().map(family).collect();
         let program = Program {
             path: Path::new(&path),
@@ -107,7 +111,7 @@ impl Services {
                 capabilities: &capabilities,
                 files: match row.files {
                     Files::AsItsUser => None,
-                    Files::Only { read, write } => Some(confine::Files { read, write }),
+                    Files::Only { write, .. } => Some(confine::Files { read: &readable, write }),
                 },
                 listens: row.listens,
                 connects: row.connects,

@@ -50,7 +50,7 @@ pub struct Confinement {
 pub enum Files {
     /// All that its user may. Only for the one that mounts: the kernel lets nobody mount whose files are limited.
     AsItsUser,
-    /// These, as far as its user may, and its own program. Folders count with everything in them; what is missing when the
+    /// These and [`COMMON`], as far as its user may, and its own program. Folders count with everything in them; what is missing when the
     /// service starts stays out of reach.
     Only {
         /// Files it may read, folders it may list.
@@ -72,6 +72,10 @@ pub enum Family {
     /// The kernel's own, to set up the network.
     Netlink,
 }
+
+/// What every service with its own files may read besides them, as far as its user may: settings of the image, what the
+/// kernel says of the service itself (of others it says nothing), how many processors there are, and random numbers.
+pub const COMMON: &[&str] = &["/dev/random", "/dev/urandom", "/etc", "/proc", "/sys/devices/system/cpu"];
 
 /// A watch or a client is a descriptor, and there may be many; a store has a file for each of its tables, too.
 const MANY: u64 = 1 << 20;
@@ -123,11 +127,12 @@ pub const MACHINED: Confinement = Confinement {
     open_files: FEW,
 };
 
-/// It connects to members at their addresses, and to where its log is kept elsewhere.
+/// It connects to members at their addresses, and to where its log is kept elsewhere. RocksDB asks the disk for the size of
+/// its blocks.
 pub const STORE: Confinement = Confinement {
     account: accounts::STORE,
     files: Files::Only {
-        read: &["/run/credentials/store", "/run/network", "/etc", "/proc"],
+        read: &["/run/credentials/store", "/run/network", "/sys/devices"],
         write: &["/var/lib/store"],
     },
     listens: &[2379, 2380, 2381],
@@ -139,7 +144,7 @@ pub const STORE: Confinement = Confinement {
 /// It connects to the store, and to whatever objects name: webhooks, issuers of tokens, aggregated servers.
 pub const KUBE_APISERVER: Confinement = Confinement {
     account: accounts::KUBE_APISERVER,
-    files: Files::Only { read: &["/run/credentials/kube-apiserver", "/run/network", "/etc", "/proc"], write: &[] },
+    files: Files::Only { read: &["/run/credentials/kube-apiserver", "/run/network"], write: &[] },
     listens: &[6443],
     connects: None,
     open_files: MANY,
@@ -149,7 +154,7 @@ pub const KUBE_APISERVER: Confinement = Confinement {
 /// It talks to the API server of its own machine only.
 pub const KUBE_CONTROLLER_MANAGER: Confinement = Confinement {
     account: accounts::KUBE_CONTROLLER_MANAGER,
-    files: Files::Only { read: &["/run/credentials/kube-controller-manager", "/etc", "/proc"], write: &[] },
+    files: Files::Only { read: &["/run/credentials/kube-controller-manager"], write: &[] },
     listens: &[10257],
     connects: Some(&[6443]),
     ..ORDINARY_SERVICE
@@ -185,7 +190,7 @@ mod tests {
     fn nobody_reads_keys_or_writes_data_of_another() {
         for spec in &SERVICES {
             let Files::Only { read, write } = spec.confinement.files else { continue };
-            for path in read.iter().chain(write) {
+            for path in read.iter().chain(write).chain(COMMON) {
                 assert!(path.starts_with('/') && !path.ends_with('/'), "{path}");
                 for private in ["/run", "/run/credentials", "/run/services", "/state", "/var", "/var/lib"] {
                     assert_ne!(*path, private, "{}", spec.name);

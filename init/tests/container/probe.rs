@@ -4,13 +4,19 @@ use std::fs;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType};
 
-/// Tries. Each line is what was tried, and `works` or the kernel's number for why not.
+/// Tries. Each line is what was tried, and how it ended.
 pub(crate) fn run(name: &str) {
     let tell = |what: &str, outcome: io::Result<()>| match outcome {
         Ok(()) => println!("{what}: works"),
-        Err(error) => println!("{what}: {:?}", error.raw_os_error().map(rustix::io::Errno::from_raw_os_error)),
+        Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::ACCESS) => println!("{what}: refused"),
+            Some(Errno::NETUNREACH) => println!("{what}: no way there"),
+            Some(Errno::AFNOSUPPORT) => println!("{what}: unknown"),
+            _ => println!("{what}: {error}"),
+        },
     };
     let read = |path: &str| fs::read(path).map(|_| ());
     tell("read its own credentials", read(&format!("/run/credentials/{name}/scenario")));
