@@ -328,13 +328,14 @@ mod tests {
     #[test]
     fn a_program_that_is_not_there_is_an_error_and_leaves_no_process() {
         let all = calls_but(&[]);
+        let calls: &[&[&str]] = &[&all];
         let program = Program {
             path: Path::new("/no/such/program"),
             arguments: &[],
             environment: &[],
             group: None,
             oom_score: 0,
-            confinement: loose(&[&all]),
+            confinement: loose(calls),
         };
         assert_eq!(spawn(&program).expect_err("an error").kind(), io::ErrorKind::NotFound);
     }

@@ -26,7 +26,8 @@ pub(crate) fn run(name: &str) {
     tell("read its arguments", read(&format!("/run/services/{name}.args")));
     tell("list the root", fs::read_dir("/").map(|_| ()));
     tell("write its data", fs::write("/var/lib/store/file", "x"));
-    tell("move its data", fs::rename("/var/lib/store/file", "/var/lib/store/other"));
+    let (name_one, name_two) = ("/var/lib/store/file", "/var/lib/store/other");
+    tell("move its data", fs::rename(name_one, name_two).and_then(|()| fs::rename(name_two, name_one)));
     tell("write into /tmp", fs::write("/tmp/file", "x"));
     tell("write its credentials", fs::write(format!("/run/credentials/{name}/scenario"), "x"));
     for port in [2379, 6443, 10257] {
