@@ -38,7 +38,11 @@ pub(crate) enum Command {
     /// Show who the machine is and what is wrong with it
     Status,
     /// List the services with their state
-    Services,
+    Services {
+        /// Show what the kernel lets them do instead
+        #[arg(long)]
+        confinement: bool,
+    },
     /// Restart a service or send it a signal
     Service(ServiceArgs),
     /// Print the log of a service (of PID 1 itself: `init`)

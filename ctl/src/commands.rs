@@ -23,7 +23,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Error> {
             show::version(Machine::connect(&cli).await?).await
         }
         Command::Status => show::status(Machine::connect(&cli).await?).await,
-        Command::Services => show::services(Machine::connect(&cli).await?).await,
+        Command::Services { confinement } => show::services(Machine::connect(&cli).await?, *confinement).await,
         Command::Boot => show::boot(Machine::connect(&cli).await?).await,
         Command::Service(args) => power::service(Machine::connect(&cli).await?, args).await,
         Command::Reboot(args) => power::reboot(Machine::connect(&cli).await?, args).await,

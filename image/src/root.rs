@@ -2,6 +2,7 @@
 
 mod tree;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -136,14 +137,23 @@ fn skeleton() -> Tree {
         tree.add(name, Entry::Link(format!("usr/{name}")));
     }
     let hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n";
-    let groups = "root:x:0:\nnogroup:x:65534:\n";
-    let users = "root:x:0:0:root:/:/nonexistent\nnobody:x:65534:65534:nobody:/nonexistent:/nonexistent\n";
+    let (mut groups, mut users) = ("root:x:0:\n".to_owned(), "root:x:0:0:root:/:/nonexistent\n".to_owned());
+    for spec in init_core::boot::SERVICES {
+        let (name, id) = (spec.confinement.account.name, spec.confinement.account.id);
+        if id != 0 {
+            let _ = writeln!(groups, "{name}:x:{id}:");
+            let _ = writeln!(users, "{name}:x:{id}:{id}:{name}:/nonexistent:/nonexistent");
+        }
+    }
+    groups.push_str("nogroup:x:65534:\n");
+    users.push_str("nobody:x:65534:65534:nobody:/nonexistent:/nonexistent\n");
+    let (groups, users) = (groups.as_str(), users.as_str());
     for (path, text) in [("os-release", os_release().as_str()), ("hosts", hosts), ("group", groups), ("passwd", users)]
     {
         tree.add(&format!("etc/{path}"), Entry::File { mode: 0o644, contents: text.into() });
     }
     // Written at run time: machined learns name servers, and tools ask what is mounted.
-    tree.add("etc/resolv.conf", Entry::Link("/run/resolv.conf".to_owned()));
+    tree.add("etc/resolv.conf", Entry::Link("/run/network/resolv.conf".to_owned()));
     tree.add("etc/mtab", Entry::Link("/proc/self/mounts".to_owned()));
     tree
 }

@@ -16,6 +16,7 @@ use init_core::console::Severity;
 use init_core::ids::{Asker, Exit, Pid, ServiceId, Uptime};
 use init_core::log::Splitter;
 use init_core::notice::{DATAGRAM_LIMIT, Notice};
+use init_core::process_status;
 use init_core::service::State;
 use init_core::supervisor::{Command, Event, LAST_LINES, Order, Supervisor};
 use init_sys::cgroup;
@@ -387,6 +388,7 @@ impl EventLoop {
         let mut statuses = self.supervisor.statuses();
         for (place, status) in statuses.iter_mut().enumerate() {
             status.memory_bytes = self.services.memory(ServiceId(place));
+            status.confinement = status.pid.and_then(confinement);
         }
         statuses.insert(0, self.own_status());
         Answer::Services(statuses)
@@ -403,6 +405,7 @@ impl EventLoop {
             status_text: None,
             since_ms: self.since.as_millis(),
             memory_bytes: own_memory(),
+            confinement: confinement(std::process::id()),
         }
     }
 
@@ -597,6 +600,11 @@ impl EventLoop {
         self.control.pump(|log| ring(report, services, log), now());
         self.report.consoles.flush();
     }
+}
+
+/// What a process may do. `None` for one that has just ended.
+fn confinement(pid: u32) -> Option<supervision::Confinement> {
+    process_status::parse(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
 
 /// Resident memory of PID 1 in bytes.

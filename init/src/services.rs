@@ -7,12 +7,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use init_core::arguments;
-use init_core::boot::{ARGUMENTS, Arguments, Capabilities, PROGRAMS, Spec};
+use init_core::boot::{ARGUMENTS, Arguments, PROGRAMS, Spec};
+use init_core::confinement::{COMMON, Family, Files};
 use init_core::console::Level;
 use init_core::ids::{Pid, ServiceId, Uptime};
 use init_core::log::{Ring, Splitter};
 use init_sys::cgroup::{Bounds, Group, Tree};
 use init_sys::child::{self, Child, Program};
+use init_sys::confine;
 
 use crate::set_up::NOTIFY_SOCKET;
 
@@ -91,13 +93,34 @@ impl Services {
         let own = [("NOTIFY_SOCKET", NOTIFY_SOCKET), ("ORLOP_LOG", self.level.word())];
         let environment: Vec<(&str, &OsStr)> =
             ENVIRONMENT.into_iter().chain(own).map(|(name, value)| (name, OsStr::new(value))).collect();
+        let row = &spec.confinement;
+        let capabilities: Vec<u8> = row.capabilities.iter().map(|capability| capability.number()).collect();
+        let readable = match row.files {
+            Files::AsItsUser => Vec::new(),
+            Files::Only { read, .. } => [COMMON, read].concat(),
+        };
+        let sockets: Vec<confine::Family> = row.sockets.iter().copied().map(family).collect();
         let program = Program {
             path: Path::new(&path),
             arguments: &arguments,
             environment: &environment,
             group: slot.group.as_ref().map(Group::entry),
             oom_score: spec.oom_score,
-            without_capabilities: spec.capabilities == Capabilities::None,
+            confinement: confine::Confinement {
+                id: row.account.id,
+                capabilities: &capabilities,
+                files: match row.files {
+                    Files::AsItsUser => None,
+                    Files::Only { write, .. } => Some(confine::Files { read: &readable, write }),
+                },
+                listens: row.listens,
+                connects: row.connects,
+                sockets: &sockets,
+                allowed: row.allowed,
+                forbidden: row.forbidden,
+                starts_programs: row.starts_programs,
+                open_files: row.open_files,
+            },
         };
         let Child { pid, output } = child::spawn(&program).map_err(|source| StartError::Spawn { path, source })?;
         slot.leader = Some(Pid(pid));
@@ -180,6 +203,15 @@ impl Services {
     }
 }
 
+const fn family(family: Family) -> confine::Family {
+    match family {
+        Family::Unix => confine::Family::Unix,
+        Family::Inet => confine::Family::Inet,
+        Family::Inet6 => confine::Family::Inet6,
+        Family::Netlink => confine::Family::Netlink,
+    }
+}
+
 fn read_arguments(spec: &Spec) -> Result<Vec<String>, StartError> {
     let path = format!("{ARGUMENTS}/{}.args", spec.name);
     let content = File::open(&path).and_then(|file| {
@@ -195,5 +227,19 @@ fn read_arguments(spec: &Spec) -> Result<Vec<String>, StartError> {
             Arguments::Required => Err(StartError::NoArguments { path }),
         },
         Err(source) => Err(StartError::ReadArguments { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use init_core::system_calls::{FORBIDDEN, MACHINE};
+    use init_sys::confine::is_system_call;
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn the_kernel_has_every_call_of_the_lists() {
+        for name in MACHINE.iter().chain(FORBIDDEN).flat_map(|group| group.iter()) {
+            assert!(is_system_call(name), "{name}");
+        }
     }
 }

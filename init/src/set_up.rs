@@ -13,6 +13,7 @@ use init_core::ids::Uptime;
 use init_core::kernel_arguments::KernelArguments;
 use init_core::timeline::Timeline;
 use init_sys::cgroup::Tree;
+use init_sys::confine::enforces_all_rules;
 use init_sys::mount::{Flags, Mount, is_mount_point};
 use init_sys::notify::NotifySocket;
 use init_sys::signals::Signals;
@@ -137,6 +138,9 @@ pub(crate) fn machine() -> Result<Machine, SetUpError> {
         troubles.extend(own_the_machine());
     }
     troubles.extend(limits());
+    if !enforces_all_rules() {
+        troubles.push("this kernel does not know every rule for files and ports that services are to keep".to_owned());
+    }
     let tree = groups(&mut troubles);
     let watchdog = if contained { None } else { watchdog(&mut report, &mut troubles) };
     for trouble in troubles {
@@ -259,10 +263,12 @@ fn sockets() -> Result<(NotifySocket, UnixListener), SetUpError> {
     fs::create_dir_all(DIRECTORY)
         .and_then(|()| fs::set_permissions(DIRECTORY, fs::Permissions::from_mode(0o711)))
         .map_err(|source| SetUpError::Directory { source })?;
-    // Both sockets are born closed to everybody but root.
-    let before = umask(Mode::from_raw_mode(0o177));
+    // Every service may say how it is; the kernel vouches for who said it, and a stranger is not listened to.
+    let before = umask(Mode::from_raw_mode(0o111));
     let notify = NotifySocket::bind(Path::new(NOTIFY_SOCKET))
         .map_err(|source| SetUpError::Listen { path: NOTIFY_SOCKET, source });
+    // Orders are root's alone: this socket is born closed to everybody else.
+    umask(Mode::from_raw_mode(0o177));
     let control =
         listen(supervision::SOCKET).map_err(|source| SetUpError::Listen { path: supervision::SOCKET, source });
     umask(before);

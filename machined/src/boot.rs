@@ -36,7 +36,7 @@ use crate::network::State;
 use crate::options::Options;
 use crate::report::Report;
 use crate::supervisor::Supervisor;
-use crate::{clock, config, credentials, disks, network, operator, space, triggers};
+use crate::{clock, config, credentials, disks, network, operator, ownership, space, triggers};
 
 /// Name of the configuration in the firmware.
 const FIRMWARE_CONFIG: &str = "opt/dev.orlop/config";
@@ -266,7 +266,13 @@ async fn start_network(options: &Options, config: &MachineConfig, report: &Repor
     if !options.uses_network() {
         return nothing();
     }
-    let resolv_conf = options.path("/run/resolv.conf");
+    // In a folder of its own, which services may read from: the file itself is replaced at each change.
+    let resolv_conf = options.path("/run/network/resolv.conf");
+    if let Some(folder) = resolv_conf.parent()
+        && let Err(error) = std::fs::create_dir_all(folder)
+    {
+        report.warn("network", format!("{} cannot be made: {error}", folder.display()));
+    }
     let mut network = match network::start(config.machine.network.clone(), resolv_conf, report.clone()).await {
         Ok(network) => network,
         Err(error) => {
@@ -368,10 +374,23 @@ impl Upkeep {
             Ok(files) => files,
             Err(error) => return self.report.error("services", Chain(&error).to_string()),
         };
-        match credentials::write(&self.options.root, &files) {
+        // Data first: a service can start once its arguments are there.
+        let written = self.hand_over_data().map_err(|error| Chain(&error).to_string()).and_then(|()| {
+            let owners = self.options.owns_machine();
+            credentials::write(&self.options.root, &files, owners).map_err(|error| Chain(&error).to_string())
+        });
+        match written {
             Ok(()) => self.report.clear("services"),
-            Err(error) => self.report.error("services", Chain(&error).to_string()),
+            Err(why) => self.report.error("services", why),
         }
+    }
+
+    /// Gives each service the folder that its data is in.
+    fn hand_over_data(&self) -> Result<(), ownership::Error> {
+        if !self.options.owns_machine() {
+            return Ok(());
+        }
+        services::DATA_FOLDERS.iter().try_for_each(|folder| ownership::hand_over(&self.options.root, folder))
     }
 
     /// Returns whether the hypervisor has introduced an operator.

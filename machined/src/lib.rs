@@ -15,6 +15,7 @@ mod identity;
 mod network;
 mod operator;
 mod options;
+mod ownership;
 mod report;
 mod space;
 mod supervisor;

@@ -1,6 +1,9 @@
 //! What PID 1 is told and asks on its control socket: one JSON object per line, one answer (or a stream) per request.
 //!
-//! The socket is [`SOCKET`]; only root may connect. A connection carries one request.
+//! The socket is [`SOCKET`]; only root may connect. A connection carries one request. [`accounts`] says as whom each
+//! service runs.
+
+pub mod accounts;
 
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +94,24 @@ pub struct ServiceStatus {
     pub since_ms: u64,
     /// Its working set in bytes, when known: the memory of its group without page cache that can be dropped at once.
     pub memory_bytes: Option<u64>,
+    /// What the kernel lets its main process do, when there is one.
+    pub confinement: Option<Confinement>,
+}
+
+/// What the kernel says of a process' powers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Confinement {
+    /// Number of its user.
+    pub user: u32,
+    /// Number of its group.
+    pub group: u32,
+    /// Parts of root's power that it has or can get, by their names in the kernel without `CAP_`, in lower case.
+    pub capabilities: Vec<String>,
+    /// Whether it can never gain privileges by running a program.
+    pub no_new_privileges: bool,
+    /// Whether its system calls are filtered.
+    pub filtered: bool,
 }
 
 /// One line of a log ring.

@@ -49,9 +49,14 @@ pub(crate) async fn status(machine: Machine) -> Result<(), Error> {
     Ok(table::print(out, &["PART", "SEVERITY", "MESSAGE"], &rows)?)
 }
 
-pub(crate) async fn services(machine: Machine) -> Result<(), Error> {
+pub(crate) async fn services(machine: Machine, confinement: bool) -> Result<(), Error> {
     let mut client = machine.client.clone();
     let services = machine.answer("list the services", client.services(ServicesRequest {})).await?.services;
+    if confinement {
+        let rows: Vec<_> = services.iter().map(confinement_row).collect();
+        let heading = ["NAME", "USER", "GROUP", "NO NEW PRIVILEGES", "SYSTEM CALLS", "CAPABILITIES"];
+        return Ok(table::print(stdout().lock(), &heading, &rows)?);
+    }
     let rows: Vec<_> = services.iter().map(service_row).collect();
     let heading = ["NAME", "STATE", "PID", "RESTARTS", "MEMORY", "SINCE BOOT", "LAST EXIT", "STATUS"];
     Ok(table::print(stdout().lock(), &heading, &rows)?)
@@ -87,6 +92,24 @@ fn service_row(service: &Service) -> Vec<String> {
         span(service.since_ms),
         or_dash(service.last_exit.clone()),
         or_dash(service.status.clone()),
+    ]
+}
+
+fn confinement_row(service: &Service) -> Vec<String> {
+    let Some(found) = &service.confinement else { return [&[service.name.clone()][..], &vec!["-".into(); 5]].concat() };
+    let capabilities = match found.capabilities.len() {
+        0 => "none".to_owned(),
+        // More than a list is for.
+        20.. => format!("{} of them", found.capabilities.len()),
+        _ => found.capabilities.join(","),
+    };
+    vec![
+        service.name.clone(),
+        found.user.to_string(),
+        found.group.to_string(),
+        if found.no_new_privileges { "yes" } else { "no" }.into(),
+        if found.filtered { "filtered" } else { "all" }.into(),
+        capabilities,
     ]
 }
 

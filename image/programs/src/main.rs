@@ -7,6 +7,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
+use rustix::process::DumpableBehavior;
+
 /// The allocator of all services. The C library's keeps what many threads freed, which in services that live for months is
 /// most of their memory.
 #[global_allocator]
@@ -32,6 +34,9 @@ const PROGRAMS: [Program; 4] = [
 ];
 
 fn main() -> ExitCode {
+    // A service's memory holds keys: no other process of its user may read it, not even by `/proc`. It cannot fail, and a
+    // kernel that thinks otherwise is no reason to be without a control plane.
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     match choose(std::env::args_os().collect()) {
         Ok((program, arguments)) => (program.run)(arguments),
         Err(message) => {

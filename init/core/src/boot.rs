@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::confinement::{self, Confinement};
 use crate::service::Policy;
 
 /// Where the programs are; the program of a service has the service's name.
@@ -30,8 +31,8 @@ pub struct Spec {
     pub tasks: u32,
     /// Who is killed first when the machine has no memory left: lower is later (-1000 to 1000).
     pub oom_score: i16,
-    /// Whether it keeps root's capabilities.
-    pub capabilities: Capabilities,
+    /// What it may do to the machine.
+    pub confinement: Confinement,
 }
 
 /// Whether a service can start without an arguments file.
@@ -41,15 +42,6 @@ pub enum Arguments {
     Optional,
     /// No file means that the service is not configured yet: the start fails and is tried again.
     Required,
-}
-
-/// Which of root's powers a service keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Capabilities {
-    /// All: it sets up the machine.
-    All,
-    /// None: it only serves from its own files and sockets.
-    None,
 }
 
 /// How much memory a service may use: a share of the machine, but never less than a floor.
@@ -113,7 +105,7 @@ pub const SERVICES: [Spec; 4] = [
         memory: MemoryShare { floor_mib: 160, percent: 5 },
         tasks: 512,
         oom_score: -900,
-        capabilities: Capabilities::All,
+        confinement: confinement::MACHINED,
     },
     Spec {
         name: "store",
@@ -124,7 +116,7 @@ pub const SERVICES: [Spec; 4] = [
         memory: MemoryShare { floor_mib: 384, percent: 35 },
         tasks: 2048,
         oom_score: -800,
-        capabilities: Capabilities::None,
+        confinement: confinement::STORE,
     },
     Spec {
         name: "kube-apiserver",
@@ -135,7 +127,7 @@ pub const SERVICES: [Spec; 4] = [
         memory: MemoryShare { floor_mib: 384, percent: 40 },
         tasks: 2048,
         oom_score: -700,
-        capabilities: Capabilities::None,
+        confinement: confinement::KUBE_APISERVER,
     },
     Spec {
         name: "kube-controller-manager",
@@ -145,7 +137,7 @@ pub const SERVICES: [Spec; 4] = [
         memory: MemoryShare { floor_mib: 128, percent: 15 },
         tasks: 1024,
         oom_score: 0,
-        capabilities: Capabilities::None,
+        confinement: confinement::KUBE_CONTROLLER_MANAGER,
     },
 ];
 

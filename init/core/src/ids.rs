@@ -61,6 +61,9 @@ pub struct ServiceId(pub usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Asker(pub u64);
 
+/// What the kernel ends a process with that breaks the filter of its system calls.
+const SIGSYS: i32 = 31;
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -82,6 +85,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(SIGSYS) => write!(f, "killed by SIGSYS: it made a system call that is forbidden to it"),
             Self::Signal(signal) => write!(f, "killed by signal {signal}"),
         }
     }
@@ -90,6 +94,12 @@ impl fmt::Display for Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broken_filter_is_named() {
+        assert_eq!(Exit::Signal(9).to_string(), "killed by signal 9");
+        assert!(Exit::Signal(31).to_string().starts_with("killed by SIGSYS: "));
+    }
 
     #[test]
     fn uptime_shows_seconds_and_never_wraps() {

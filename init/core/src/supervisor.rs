@@ -233,7 +233,7 @@ impl Supervisor {
             .map(|(place, _)| ServiceId(place))
     }
 
-    /// All services for the operator, in start order, without their memory.
+    /// All services for the operator, in start order, without what only the kernel knows: their memory and powers.
     #[must_use]
     pub fn statuses(&self) -> Vec<ServiceStatus> {
         self.members
@@ -248,6 +248,7 @@ impl Supervisor {
                 status_text: member.status_text.clone(),
                 since_ms: member.service.since().as_millis(),
                 memory_bytes: None,
+                confinement: None,
             })
             .collect()
     }

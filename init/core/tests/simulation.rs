@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use init_core::boot::{Arguments, Capabilities, MemoryShare, SERVICES, Spec};
+use init_core::boot::{Arguments, MemoryShare, SERVICES, Spec};
+use init_core::confinement;
 use init_core::ids::{Asker, Exit, Pid, ServiceId, Uptime};
 use init_core::notice::Notice;
 use init_core::service::{Policy, State};
@@ -55,7 +56,7 @@ const fn row(name: &'static str, after: &'static [&'static str]) -> Spec {
         memory: MemoryShare { floor_mib: 1, percent: 1 },
         tasks: 1,
         oom_score: 0,
-        capabilities: Capabilities::None,
+        confinement: confinement::STORE,
     }
 }
 

@@ -12,7 +12,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions, wait};
-use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set, set_no_new_privs};
+
+use crate::confine::{Confinement, Jail};
 
 /// A program with everything that is decided before it runs.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ pub struct Program<'a> {
     pub group: Option<BorrowedFd<'a>>,
     /// Who is killed first when memory runs out: -1000 to 1000. Has no effect where PID 1 may not set it.
     pub oom_score: i16,
-    /// Give up all of root's capabilities for good.
-    pub without_capabilities: bool,
+    /// What it may do.
+    pub confinement: Confinement<'a>,
 }
 
 /// A started process. It is reaped by [`reap`], like every child of PID 1.
@@ -63,7 +64,7 @@ pub fn spawn(program: &Program<'_>) -> io::Result<Child> {
     let mut score = [0_u8; 8];
     let score_length = decimal(program.oom_score, &mut score);
     let group = program.group.map(|entry| entry.try_clone_to_owned()).transpose()?;
-    let without_capabilities = program.without_capabilities;
+    let mut jail = Jail::build(program.path, &program.confinement).map_err(io::Error::other)?;
     let confine = move || {
         if let Some(group) = &group {
             write_all(group, b"0")?;
@@ -71,32 +72,16 @@ pub fn spawn(program: &Program<'_>) -> io::Result<Child> {
         rustix::process::setsid()?;
         SigSet::empty().thread_set_mask()?;
         set_oom_score(&score[..score_length])?;
-        set_no_new_privs(true)?;
-        if without_capabilities {
-            drop_capabilities()?;
-        }
-        Ok(())
+        jail.enter()
     };
     // SAFETY: needed because a session, a group and privileges can only be given up by the process itself, between fork and
-    // exec. Sound because the closure makes system calls only: it allocates nothing (its buffers are on the stack or made
-    // before the fork), takes no lock, and touches no state that another thread of the parent could have left half changed.
+    // exec. Sound because the closure makes system calls only: it allocates nothing (its buffers, rules and filters are on
+    // the stack or made before the fork), takes no lock, and touches no state that another thread of the parent could have
+    // left half changed.
     unsafe { command.pre_exec(confine) };
     let child = command.spawn()?;
     // Dropping the handle neither waits nor kills.
     Ok(Child { pid: child.id(), output })
-}
-
-/// Empties the bounding set: after exec even root holds nothing. Stops at the last capability that the kernel knows.
-fn drop_capabilities() -> io::Result<()> {
-    for number in 0..64 {
-        let capability = CapabilitySet::from_bits_retain(1 << number);
-        match remove_capability_from_bounding_set(capability) {
-            Ok(()) => {}
-            Err(Errno::INVAL) => break,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }
 
 /// Sets the score as far as this machine lets PID 1: in a container it may not be allowed to go below its own.
@@ -229,10 +214,48 @@ mod tests {
     use std::io::Read;
     use std::time::{Duration, Instant};
 
+    use rustix::process::WaitStatus;
+
     use super::*;
+    use crate::confine::Family;
+
+    /// Nothing is taken that would need root to take.
+    fn loose<'a>(calls: &'a [&'a [&'a str]]) -> Confinement<'a> {
+        const ALL: &[u8] = &{
+            let mut all = [0; 64];
+            let mut number = 0;
+            while number < 64 {
+                all[number] = number as u8;
+                number += 1;
+            }
+            all
+        };
+        Confinement {
+            id: 0,
+            capabilities: ALL,
+            files: None,
+            listens: &[],
+            connects: None,
+            sockets: &[Family::Unix],
+            allowed: calls,
+            forbidden: &[],
+            starts_programs: true,
+            open_files: 1000,
+        }
+    }
+
+    /// Every system call but some.
+    fn calls_but(absent: &[&str]) -> Vec<&'static str> {
+        let known = (0..1000).filter_map(syscalls::Sysno::new).map(|call| call.name());
+        known.filter(|name| !absent.contains(name)).collect()
+    }
 
     /// Runs a shell line as a service would run and returns what it printed, once it has ended.
     fn run(line: &str) -> String {
+        run_confined(line, &loose(&[&calls_but(&[])])).0
+    }
+
+    fn run_confined(line: &str, confinement: &Confinement<'_>) -> (String, WaitStatus) {
         let arguments = ["-c".to_owned(), line.to_owned()];
         let program = Program {
             path: Path::new("/bin/sh"),
@@ -240,7 +263,7 @@ mod tests {
             environment: &[("PATH", OsStr::new("/usr/bin:/bin")), ("NAME", OsStr::new("value"))],
             group: None,
             oom_score: 500,
-            without_capabilities: false,
+            confinement: *confinement,
         };
         let child = spawn(&program).expect("a process");
         let mut output = File::from(child.output);
@@ -257,33 +280,62 @@ mod tests {
             }
         }
         let pid = to_pid(child.pid).expect("a pid");
-        rustix::process::waitpid(Some(pid), WaitOptions::empty()).expect("an end");
-        String::from_utf8(text).expect("text")
+        let (_, end) = rustix::process::waitpid(Some(pid), WaitOptions::empty()).expect("an end").expect("its end");
+        (String::from_utf8(text).expect("text"), end)
+    }
+
+    #[test]
+    fn a_call_that_is_not_allowed_is_unknown_and_one_that_is_forbidden_is_the_end() {
+        let without = calls_but(&["getcwd", "mkdir", "mkdirat"]);
+        let calls: &[&[&str]] = &[&without];
+        let line = "mkdir /tmp/no-such-call 2>&1; echo $?";
+        let (text, end) = run_confined(line, &loose(calls));
+        assert!(text.contains("Function not implemented") && text.ends_with("\n1\n"), "{text}");
+        assert_eq!(end.exit_status(), Some(0));
+        let forbidden: &[&[&str]] = &[&["mkdir", "mkdirat"]];
+        let (text, _) = run_confined(line, &Confinement { forbidden, ..loose(calls) });
+        // 128 and the number of SIGSYS, as shells tell it.
+        assert!(text.ends_with("159\n"), "{text}");
+    }
+
+    #[test]
+    fn without_programs_no_memory_becomes_executable() {
+        let all = calls_but(&[]);
+        let calls: &[&[&str]] = &[&all];
+        let confinement = Confinement { starts_programs: false, ..loose(calls) };
+        // The shell is linked dynamically: what it needs cannot be loaded.
+        let (text, end) = run_confined("echo loaded", &confinement);
+        assert!(!text.contains("loaded\n") && text.contains("shared object"), "{text}");
+        assert_eq!(end.exit_status(), Some(127));
     }
 
     #[test]
     fn a_service_starts_confined() {
-        let text =
-            run("echo $NAME $HOME; cat /proc/self/oom_score_adj; grep -h -e NoNewPrivs -e SigBlk /proc/self/status; \
-                        readlink /proc/self/fd/0; pwd; cut -d' ' -f 6 /proc/self/stat; echo $$ >&2");
+        let text = run(
+            "echo $NAME $HOME; cat /proc/self/oom_score_adj; grep -h -e NoNewPrivs -e SigBlk -e Seccomp: /proc/self/status; \
+                        readlink /proc/self/fd/0; pwd; cut -d' ' -f 6 /proc/self/stat; echo $$ >&2",
+        );
         let lines: Vec<&str> = text.lines().collect();
-        let status: Vec<String> = lines[2..4].iter().map(|line| line.replace('\t', " ")).collect();
+        let status: Vec<String> = lines[2..5].iter().map(|line| line.replace('\t', " ")).collect();
         assert_eq!(lines[..2], ["value", "500"]);
         assert!(status.contains(&"NoNewPrivs: 1".to_owned()), "{status:?}");
         assert!(status.contains(&"SigBlk: 0000000000000000".to_owned()), "{status:?}");
-        assert_eq!(lines[4..6], ["/dev/null", "/"]);
-        assert_eq!(lines[6], lines[7], "the process leads its own session, and both outputs are one pipe");
+        assert!(status.contains(&"Seccomp: 2".to_owned()), "{status:?}");
+        assert_eq!(lines[5..7], ["/dev/null", "/"]);
+        assert_eq!(lines[7], lines[8], "the process leads its own session, and both outputs are one pipe");
     }
 
     #[test]
     fn a_program_that_is_not_there_is_an_error_and_leaves_no_process() {
+        let all = calls_but(&[]);
+        let calls: &[&[&str]] = &[&all];
         let program = Program {
             path: Path::new("/no/such/program"),
             arguments: &[],
             environment: &[],
             group: None,
             oom_score: 0,
-            without_capabilities: false,
+            confinement: loose(calls),
         };
         assert_eq!(spawn(&program).expect_err("an error").kind(), io::ErrorKind::NotFound);
     }

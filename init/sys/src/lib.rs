@@ -7,6 +7,7 @@ pub mod cgroup;
 #[allow(unsafe_code, reason = "steps between fork and exec have no safe form")]
 pub mod child;
 pub mod clock;
+pub mod confine;
 pub mod entropy;
 #[allow(unsafe_code, reason = "an ioctl without a safe form")]
 pub mod loopback;

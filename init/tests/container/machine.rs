@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -39,8 +40,10 @@ impl Machine {
     /// Boots; each pair names a service and what it does besides being one.
     pub(crate) fn start(scenarios: &[(&str, &str)]) -> Self {
         let root = tempfile::tempdir().expect("a directory");
+        // Services that are not root walk through it.
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
         let at = |path: &str| root.path().join(path);
-        for directory in ["dev", "proc", "sys", "run", "tmp", "usr/bin", "scenario"] {
+        for directory in ["dev", "proc", "sys", "run", "tmp", "usr/bin", "var/lib", "scenario"] {
             fs::create_dir_all(at(directory)).expect("a directory");
         }
         fs::copy(env!("CARGO_BIN_EXE_init"), at("init")).expect("init");

@@ -2,13 +2,41 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use init_sys::signals::{Meaning, Signals};
+use supervision::accounts::{ACCOUNTS, STORE};
+
+use crate::probe;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// Where a service reads what it is to do. All but machined reach no more than their credentials.
+fn scenario(name: &str) -> String {
+    if name == "machined" { format!("/scenario/{name}") } else { format!("/run/credentials/{name}/scenario") }
+}
+
+/// What machined does for the others: their credentials, their data, their arguments.
+fn prepare() {
+    for account in ACCOUNTS {
+        let folder = format!("/run/credentials/{}", account.name);
+        fs::create_dir_all(&folder).expect("a directory");
+        let own = scenario(account.name);
+        let words = fs::read_to_string(format!("/scenario/{}", account.name)).unwrap_or_default();
+        fs::write(&own, words).expect("a file");
+        chown(&own, None, Some(account.id)).expect("a group");
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o640)).expect("a mode");
+    }
+    fs::create_dir_all("/var/lib/store").expect("a directory");
+    chown("/var/lib/store", Some(STORE.id), Some(STORE.id)).expect("an owner");
+    fs::create_dir_all("/run/services").expect("a directory");
+    for account in ACCOUNTS {
+        fs::write(format!("/run/services/{}.args", account.name), "--name\nfirst machine\n").expect("a file");
+    }
+}
 
 /// Runs until it is told to stop.
 pub(crate) fn service(name: &str) -> ExitCode {
@@ -17,7 +45,10 @@ pub(crate) fn service(name: &str) -> ExitCode {
         std::thread::sleep(Duration::from_hours(1));
         return ExitCode::SUCCESS;
     }
-    let scenario = fs::read_to_string(format!("/scenario/{name}")).unwrap_or_default();
+    if name == "machined" {
+        prepare();
+    }
+    let scenario = fs::read_to_string(scenario(name)).unwrap_or_default();
     let told = |word: &str| scenario.lines().any(|line| line == word);
     let mut signals = Signals::watch().expect("signals");
     println!("pretending to be {name}");
@@ -32,11 +63,11 @@ pub(crate) fn service(name: &str) -> ExitCode {
         let orphan = Command::new(own).arg0(name).args(["orphan-of", name]).spawn().expect("an orphan");
         drop(orphan);
     }
-    if name == "machined" {
-        fs::create_dir_all("/run/services").expect("a directory");
-        for other in ["store", "kube-apiserver", "kube-controller-manager"] {
-            fs::write(format!("/run/services/{other}.args"), "--name\nfirst machine\n").expect("a file");
-        }
+    if told("probe") {
+        probe::run(name);
+    }
+    if told("fork") {
+        let _ = Command::new("/usr/bin/store").spawn();
     }
     let socket = std::env::var("NOTIFY_SOCKET").expect("a socket");
     UnixDatagram::unbound().and_then(|sender| sender.send_to(b"READY=1", socket)).expect("told");

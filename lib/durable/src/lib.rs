@@ -10,6 +10,16 @@ use std::path::Path;
 /// `mode` is the permission of the new file. When this returns `Ok`, the contents and the name are on disk. A leftover
 /// `<name>.new` of an interrupted write is overwritten.
 pub fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    write_with(path, contents, mode, |_| Ok(()))
+}
+
+/// The same, with something done to the new file before it takes the name: what is seen under the name has it done.
+pub fn write_with(
+    path: &Path,
+    contents: &[u8],
+    mode: u32,
+    finish: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "path has no file name"))?;
     let mut staged_name = name.to_os_string();
@@ -21,6 +31,7 @@ pub fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&staged)?;
     file.write_all(contents)?;
+    finish(&staged)?;
     file.sync_all()?;
     fs::rename(&staged, path)?;
     File::open(folder)?.sync_all()

@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 use machine::MachineConfig;
 use pki::{Authority, Issued, Request, ServiceAccountKey, Subject, Usage};
 
+use supervision::accounts::{self, Account, KUBE_APISERVER, STORE};
+
 use crate::names;
 
 /// How long the certificates of services are valid. They are issued anew at each boot and whenever an address of the
@@ -54,13 +56,34 @@ pub struct File {
     pub path: String,
     /// What.
     pub contents: String,
-    /// Permissions.
-    pub mode: u32,
+    /// Who reads it.
+    pub readers: Readers,
 }
+
+/// Who reads a file besides machined, which alone may change it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// The service that it is for, and no other.
+    Only(Account),
+    /// Everybody: there is nothing secret in it.
+    All,
+}
+
+/// A folder of a service's own, with everything in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataFolder {
+    /// Where, without the root.
+    pub path: &'static str,
+    /// To whom it belongs.
+    pub owner: Account,
+}
+
+/// The folders that services keep their data in.
+pub const DATA_FOLDERS: [DataFolder; 1] = [DataFolder { path: "/var/lib/store", owner: accounts::STORE }];
 
 impl std::fmt::Debug for File {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("File").field("path", &self.path).field("mode", &self.mode).finish_non_exhaustive()
+        f.debug_struct("File").field("path", &self.path).field("readers", &self.readers).finish_non_exhaustive()
     }
 }
 
@@ -106,16 +129,20 @@ pub fn files(authorities: &Authorities, facts: &Facts, now: SystemTime) -> Resul
     ] {
         let mut contents = arguments.join("\n");
         contents.push('\n');
-        files.push(File { path: format!("/run/services/{service}.args"), contents, mode: 0o644 });
+        files.push(File { path: format!("/run/services/{service}.args"), contents, readers: Readers::All });
     }
     Ok(files)
 }
 
-fn credential(files: &mut Vec<File>, service: &str, name: &str, contents: &str) {
-    files.push(File { path: format!("/run/credentials/{service}/{name}"), contents: contents.to_owned(), mode: 0o600 });
+fn credential(files: &mut Vec<File>, service: Account, name: &str, contents: &str) {
+    files.push(File {
+        path: format!("/run/credentials/{}/{name}", service.name),
+        contents: contents.to_owned(),
+        readers: Readers::Only(service),
+    });
 }
 
-fn pair(files: &mut Vec<File>, service: &str, name: &str, issued: &Issued) {
+fn pair(files: &mut Vec<File>, service: Account, name: &str, issued: &Issued) {
     credential(files, service, &format!("{name}.crt"), &issued.cert_pem);
     credential(files, service, &format!("{name}.key"), &issued.key_pem);
 }
@@ -138,10 +165,10 @@ fn store_credentials(
         lifetime: SERVICE_LIFETIME,
     };
     // A member also calls itself through its client port, hence both usages.
-    pair(files, "store", "server", &authorities.etcd.issue(&request(Usage::ServerAndClient), now)?);
-    pair(files, "store", "peer", &authorities.etcd_peer.issue(&request(Usage::ServerAndClient), now)?);
-    credential(files, "store", "client-ca.crt", authorities.etcd.cert_pem());
-    credential(files, "store", "peer-ca.crt", authorities.etcd_peer.cert_pem());
+    pair(files, STORE, "server", &authorities.etcd.issue(&request(Usage::ServerAndClient), now)?);
+    pair(files, STORE, "peer", &authorities.etcd_peer.issue(&request(Usage::ServerAndClient), now)?);
+    credential(files, STORE, "client-ca.crt", authorities.etcd.cert_pem());
+    credential(files, STORE, "peer-ca.crt", authorities.etcd_peer.cert_pem());
     Ok(())
 }
 
@@ -151,24 +178,23 @@ fn apiserver_credentials(
     facts: &Facts,
     now: SystemTime,
 ) -> Result<(), pki::Error> {
-    const NAME: &str = "kube-apiserver";
     let serving = Request {
-        subject: Subject::new(NAME),
+        subject: Subject::new(KUBE_APISERVER.name),
         sans: names::of_kubernetes_api(&facts.hostname, &facts.addresses, &facts.config.cluster),
         usage: Usage::Server,
         lifetime: SERVICE_LIFETIME,
     };
-    pair(files, NAME, "serving", &authorities.kubernetes.issue(&serving, now)?);
-    credential(files, NAME, "client-ca.crt", authorities.kubernetes.cert_pem());
+    pair(files, KUBE_APISERVER, "serving", &authorities.kubernetes.issue(&serving, now)?);
+    credential(files, KUBE_APISERVER, "client-ca.crt", authorities.kubernetes.cert_pem());
     pair(
         files,
-        NAME,
+        KUBE_APISERVER,
         "etcd-client",
         &authorities.etcd.issue(&client(Subject::new("kube-apiserver-etcd-client")), now)?,
     );
-    credential(files, NAME, "etcd-ca.crt", authorities.etcd.cert_pem());
-    credential(files, NAME, "service-account.key", &authorities.service_accounts.private_pem);
-    credential(files, NAME, "service-account.pub", &authorities.service_accounts.public_pem);
+    credential(files, KUBE_APISERVER, "etcd-ca.crt", authorities.etcd.cert_pem());
+    credential(files, KUBE_APISERVER, "service-account.key", &authorities.service_accounts.private_pem);
+    credential(files, KUBE_APISERVER, "service-account.pub", &authorities.service_accounts.public_pem);
     Ok(())
 }
 
@@ -178,19 +204,24 @@ fn controller_manager_credentials(
     facts: &Facts,
     now: SystemTime,
 ) -> Result<(), pki::Error> {
-    const NAME: &str = "kube-controller-manager";
+    const SERVICE: Account = accounts::KUBE_CONTROLLER_MANAGER;
     // The group is that of administrators until the API server knows roles of its own.
     let subject = Subject::with_organization("system:kube-controller-manager", "system:masters");
-    pair(files, NAME, "client", &authorities.kubernetes.issue(&client(subject), now)?);
+    pair(files, SERVICE, "client", &authorities.kubernetes.issue(&client(subject), now)?);
     let serving = Request {
-        subject: Subject::new(NAME),
+        subject: Subject::new(SERVICE.name),
         sans: names::of_machine(&facts.hostname, &facts.addresses),
         usage: Usage::Server,
         lifetime: SERVICE_LIFETIME,
     };
-    pair(files, NAME, "serving", &authorities.kubernetes.issue(&serving, now)?);
-    credential(files, NAME, "ca.crt", authorities.kubernetes.cert_pem());
-    credential(files, NAME, "kubeconfig", &kubeconfig_of_files(&format!("{}/run/credentials/{NAME}", facts.root)));
+    pair(files, SERVICE, "serving", &authorities.kubernetes.issue(&serving, now)?);
+    credential(files, SERVICE, "ca.crt", authorities.kubernetes.cert_pem());
+    credential(
+        files,
+        SERVICE,
+        "kubeconfig",
+        &kubeconfig_of_files(&format!("{}/run/credentials/{}", facts.root, SERVICE.name)),
+    );
     Ok(())
 }
 
@@ -311,10 +342,15 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_for_root_only_and_come_before_the_arguments() {
+    fn keys_are_for_their_service_only_and_come_before_the_arguments() {
         let files = files(&authorities(), &facts(), now()).unwrap();
-        for file in files.iter().filter(|file| file.path.starts_with("/run/credentials/")) {
-            assert_eq!(file.mode, 0o600, "{}", file.path);
+        for file in &files {
+            let service = file.path.strip_prefix("/run/credentials/").and_then(|rest| rest.split('/').next());
+            match (service, file.readers) {
+                (Some(service), Readers::Only(account)) => assert_eq!(account.name, service, "{}", file.path),
+                (None, Readers::All) => assert!(!file.contents.contains("PRIVATE"), "{}", file.path),
+                (Some(_), Readers::All) | (None, Readers::Only(_)) => panic!("{file:?}"),
+            }
         }
         let first_arguments = files.iter().position(|file| file.path.starts_with("/run/services/")).unwrap();
         assert!(files[first_arguments..].iter().all(|file| file.path.starts_with("/run/services/")));

@@ -125,6 +125,13 @@ impl machine_server::Machine for Machine {
                 status: service.status_text,
                 since_ms: service.since_ms,
                 memory_bytes: service.memory_bytes,
+                confinement: service.confinement.map(|found| api::Confinement {
+                    user: found.user,
+                    group: found.group,
+                    capabilities: found.capabilities,
+                    no_new_privileges: found.no_new_privileges,
+                    filtered: found.filtered,
+                }),
             })
             .collect();
         Ok(Response::new(api::ServicesResponse { services }))

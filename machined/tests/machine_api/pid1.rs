@@ -97,5 +97,6 @@ fn store() -> ServiceStatus {
         status_text: None,
         since_ms: 1234,
         memory_bytes: Some(1 << 20),
+        confinement: None,
     }
 }

@@ -187,6 +187,21 @@ fn unsafe_stands_in_one_crate() {
     assert!(wrong.is_empty(), "`unsafe` outside init/sys:\n{}", wrong.join("\n"));
 }
 
+#[test]
+fn every_unsafe_module_is_on_the_list() {
+    let modules = fs::read_to_string(root().join("init/sys/src/lib.rs")).expect("a source can be read");
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the map can be read");
+    let listed = map.split("Memory-unsafe code").nth(1).and_then(|text| text.split("\n- ").next()).expect("the list");
+    let mut lines = modules.lines();
+    let mut found = 0;
+    while lines.any(|line| line.starts_with("#[allow(unsafe_code")) {
+        let module = lines.next().and_then(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).expect("a module");
+        assert!(listed.contains(&format!("`{module}`")), "ARCHITECTURE.md does not list {module}");
+        found += 1;
+    }
+    assert_eq!(found, 4, "the list says how many there are");
+}
+
 /// Checkouts share what was compiled: a program with its checkout's path in it would read another one's files.
 #[test]
 fn no_program_knows_its_checkout() {

@@ -5,7 +5,7 @@ use image_vm::launch::Vm;
 use image_vm::setup::{Boot, Setup};
 use tests_boot::{Kubectl, SHUTDOWN, clean, folder, power_off, setup, start, up};
 
-use crate::{faults, shows};
+use crate::{confinement, faults, shows};
 
 #[test]
 fn a_machine_lives_and_keeps_what_it_was_given() {
@@ -16,12 +16,14 @@ fn a_machine_lives_and_keeps_what_it_was_given() {
     let kubectl = Kubectl::new(&folder, &access);
 
     says_who_it_is(&access);
+    confinement::services_are_confined(&vm, &access);
     reports_the_unknown_argument(&mut vm, &access);
     shows::everyday_work(&kubectl);
     shows::a_namespace_is_emptied_and_goes(&kubectl);
     faults::strangers_stay_outside(&vm, &access);
     faults::garbage_is_shrugged_off(&vm, &access);
     faults::killed_services_come_back(&access, &kubectl);
+    confinement::services_are_confined(&vm, &access);
     let cluster = access.machine.status().expect("the status").cluster_id;
     power_off(&mut vm, &access);
     drop(vm);

@@ -2,6 +2,7 @@
 //!
 //! A boot takes half a minute on an emulated processor: tests share one wherever one failure does not hide another.
 
+mod confinement;
 mod disks;
 mod expiry;
 mod faults;
