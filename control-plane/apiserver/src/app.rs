@@ -7,6 +7,7 @@ use apiserver_core::{Registry, Resource};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Admission;
 use crate::cache::Cache;
 use crate::documents::Documents;
 use crate::flow::Flow;
@@ -62,11 +63,19 @@ pub(crate) struct App {
     pub(crate) flow: Option<Arc<Flow>>,
     /// The plain limit.
     pub(crate) inflight: InFlight,
+    /// What writes pass besides the rules of their kinds.
+    pub(crate) admission: Admission,
 }
 
 impl App {
     /// Puts the parts together; nothing runs yet.
-    pub(crate) fn new(options: Options, registry: Registry, store: Arc<StoreClient>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        options: Options,
+        registry: Registry,
+        store: Arc<StoreClient>,
+        metrics: Arc<Metrics>,
+        admission: Admission,
+    ) -> Self {
         let mut caches = HashMap::new();
         for row in registry.iter().filter(|row| row.stored) {
             caches.entry(row.storage.clone()).or_insert_with(|| Arc::new(Cache::new(Arc::clone(row))));
@@ -87,6 +96,7 @@ impl App {
             store,
             caches,
             metrics,
+            admission,
         }
     }
 

@@ -125,6 +125,7 @@ fn metrics(app: &App) -> Answer {
         .collect();
     resources.sort_unstable_by_key(|one| (one.group, one.resource));
     let mut page = app.metrics.render(&resources, &version());
+    app.admission.write_metrics(&mut page);
     if let Some(flow) = &app.flow {
         flow.write_metrics(&mut page);
     }
