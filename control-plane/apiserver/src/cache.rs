@@ -13,6 +13,7 @@ mod feed;
 mod kept;
 mod object;
 mod state;
+mod texts;
 
 use std::collections::BTreeSet;
 use std::ops::Bound;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::kept::Kept;
+use super::texts::Texts;
 
 /// A stored value that is no object of the resource.
 #[derive(Debug, thiserror::Error)]
@@ -27,10 +28,10 @@ pub(crate) struct CachedObject {
     pub(crate) json: Bytes,
     /// What is where in `json`.
     places: Places,
-    /// The labels, by key.
-    pub(crate) labels: Box<[(Box<str>, Box<str>)]>,
+    /// Each label's key and then its value.
+    labels: Texts,
     /// Name, namespace and selectable fields, in the order of [`Resource::selectable_position`].
-    pub(crate) fields: Box<[Box<str>]>,
+    fields: Texts,
     /// The object in protobuf, without its type.
     message: Kept,
 }
@@ -49,8 +50,8 @@ impl CachedObject {
             revision,
             json,
             places,
-            labels: object.labels().map(|(key, value)| (key.into(), value.into())).collect(),
-            fields: resource.selectable_values(&object).map(Box::from).collect(),
+            labels: object.labels().flat_map(|(key, value)| [key, value]).collect(),
+            fields: resource.selectable_values(&object).collect(),
             message: Kept::default(),
         })
     }
@@ -83,13 +84,13 @@ impl CachedObject {
 
     /// The value of a label.
     pub(crate) fn label(&self, key: &str) -> Option<&str> {
-        let found = self.labels.iter().find(|(one, _)| **one == *key)?;
-        Some(&found.1)
+        let at = (0..self.labels.len()).step_by(2).find(|&at| self.labels.get(at) == Some(key))?;
+        self.labels.get(at + 1)
     }
 
     /// The value of a selectable field of a row whose objects are here.
     pub(crate) fn field(&self, row: &Resource, name: &str) -> Option<&str> {
-        self.fields.get(row.selectable_position(name)?).map(AsRef::as_ref)
+        self.fields.get(row.selectable_position(name)?)
     }
 
     /// The same object in the form a row serves, for rows that store another.
@@ -190,12 +191,15 @@ fn splice(stored: &[u8], revision: i64) -> Result<(Bytes, Places), serde_json::E
     let start = metadata.as_ptr() as usize - stored.as_ptr() as usize;
     let at = start + 1;
     let empty = inner.trim_start().starts_with('}');
-    let mut json = Vec::with_capacity(stored.len() + MEMBER.len() + 22);
+    let digits = revision.to_string();
+    let close: &[u8] = if empty { b"\"" } else { b"\"," };
+    // Exactly as long as it will be: this stays in memory as long as the object lives.
+    let mut json = Vec::with_capacity(stored.len() + MEMBER.len() + digits.len() + close.len());
     json.extend_from_slice(&stored[..at]);
     json.extend_from_slice(MEMBER.as_bytes());
     let version = json.len() as u32;
-    json.extend_from_slice(revision.to_string().as_bytes());
-    json.extend_from_slice(if empty { b"\"" } else { b"\"," });
+    json.extend_from_slice(digits.as_bytes());
+    json.extend_from_slice(close);
     json.extend_from_slice(&stored[at..]);
     let end = start + metadata.len() + json.len() - stored.len();
     Ok((json.into(), Places { version, metadata: start as u32..end as u32 }))
@@ -277,8 +281,8 @@ mod tests {
             revision: 99,
             json,
             places,
-            labels: Box::default(),
-            fields: Box::default(),
+            labels: Texts::default(),
+            fields: Texts::default(),
             message: Kept::default(),
         };
         assert_eq!(object.json_at(100), r#"{"metadata":{"resourceVersion":"100","name":"a"}}"#);
