@@ -3,7 +3,7 @@
 
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::https::Client;
 
@@ -13,13 +13,13 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 const STORAGE: [&str; 3] =
     ["/api/v1/persistentvolumeclaims", "/api/v1/persistentvolumes", "/apis/storage.k8s.io/v1/volumeattributesclasses"];
 
-/// The controllers of a cluster. Dropping them ends them.
-pub(crate) struct Controllers(Vec<JoinHandle<()>>);
+/// The controllers of a cluster, in a runtime of their own: a test may leave its own one idle. Dropping them ends them.
+pub(crate) struct Controllers(Option<Runtime>);
 
 impl Drop for Controllers {
     fn drop(&mut self) {
-        for task in &self.0 {
-            task.abort();
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
         }
     }
 }
@@ -27,9 +27,11 @@ impl Drop for Controllers {
 /// Makes what a fresh cluster has, then keeps at it.
 pub(crate) async fn start(client: &Client) -> Controllers {
     account(client, "default").await;
-    let mut tasks = vec![tokio::spawn(follow(client.clone(), "/api/v1/namespaces"))];
-    tasks.extend(STORAGE.map(|path| tokio::spawn(follow(client.clone(), path))));
-    Controllers(tasks)
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("start a runtime");
+    for path in ["/api/v1/namespaces"].into_iter().chain(STORAGE) {
+        runtime.spawn(follow(client.clone(), path));
+    }
+    Controllers(Some(runtime))
 }
 
 /// Looks at every object of a path, now and whenever one changes.

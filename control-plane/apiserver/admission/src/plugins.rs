@@ -51,9 +51,8 @@ impl Default for Settings {
 pub fn plugin(name: &str, settings: Settings, configuration: &Value) -> Result<Option<Box<dyn Plugin>>, String> {
     Ok(Some(match name {
         "AlwaysAdmit" => Box::new(always::AlwaysAdmit),
-        "NamespaceAutoProvision" => Box::new(namespace::Exists { name: "NamespaceAutoProvision" }),
         "NamespaceLifecycle" => Box::new(namespace::Lifecycle),
-        "NamespaceExists" => Box::new(namespace::Exists { name: "NamespaceExists" }),
+        "NamespaceExists" => Box::new(namespace::Exists),
         "LimitPodHardAntiAffinityTopology" => Box::new(anti_affinity::LimitPodHardAntiAffinityTopology),
         "LimitRanger" => Box::new(limit_ranger::LimitRanger),
         "ServiceAccount" => Box::new(service_account::ServiceAccount),

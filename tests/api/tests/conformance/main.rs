@@ -214,5 +214,5 @@ fn the_list_only_grows() {
     let (needs_a_server, green, part) = (sum(|one| one.needs_a_server), sum(|one| one.green), sum(|one| one.part));
     // As many as upstream has in this release.
     assert_eq!(needs_a_server, 121);
-    assert_eq!((green, part), (92, 46), "this number goes up");
+    assert_eq!((green, part), (96, 46), "this number goes up");
 }

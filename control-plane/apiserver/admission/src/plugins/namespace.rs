@@ -65,24 +65,17 @@ impl Plugin for Lifecycle {
     }
 }
 
-/// Asks for the namespace alone. With the other name the server has made it before it asks.
+/// Asks for the namespace alone.
 #[derive(Debug)]
-pub(super) struct Exists {
-    pub(super) name: &'static str,
-}
+pub(super) struct Exists;
 
 impl Plugin for Exists {
     fn name(&self) -> &'static str {
-        self.name
+        "NamespaceExists"
     }
 
     fn concerns(&self, attributes: &Attributes<'_>) -> bool {
-        let writes = match attributes.operation {
-            Operation::Create => true,
-            Operation::Update | Operation::Delete => self.name == "NamespaceExists",
-            Operation::Connect => false,
-        };
-        writes && attributes.namespace.is_some() && !is_namespace(attributes)
+        attributes.operation != Operation::Connect && attributes.namespace.is_some() && !is_namespace(attributes)
     }
 
     fn reads(&self) -> &'static [View] {
@@ -142,8 +135,7 @@ mod tests {
 
     #[test]
     fn a_namespace_may_be_all_that_is_asked_for() {
-        let exists = Exists { name: "NamespaceExists" };
-        assert!(create("", "pods").validate(&exists, json!({}), &World::default()).is_err());
-        assert!(create("", "pods").validate(&exists, json!({}), &world("Terminating")).is_ok());
+        assert!(create("", "pods").validate(&Exists, json!({}), &World::default()).is_err());
+        assert!(create("", "pods").validate(&Exists, json!({}), &world("Terminating")).is_ok());
     }
 }
