@@ -87,7 +87,7 @@ impl Plugin for PodNodeSelector {
             selector.extend(wanted);
             pod.set(
                 &["spec", "nodeSelector"],
-                serde_json::Map::from_iter(selector.into_iter().map(|(k, v)| (k, v.into()))),
+                selector.into_iter().map(|(key, value)| (key, value.into())).collect::<serde_json::Map<_, _>>(),
             );
         }
         Ok(())

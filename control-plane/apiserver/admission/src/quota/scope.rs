@@ -36,8 +36,8 @@ pub(super) fn holds_for_claim(claim: &Object, selector: &Value) -> bool {
         claim.text(&["status", "currentVolumeAttributesClassName"]),
         claim.text(&["status", "modifyVolumeStatus", "targetVolumeAttributesClassName"]),
     ];
-    let named: Vec<Option<&str>> = names.into_iter().filter(Option::is_some).collect();
-    if named.is_empty() { selects(selector, None) } else { named.into_iter().any(|name| selects(selector, name)) }
+    let named: Vec<&str> = names.into_iter().flatten().collect();
+    if named.is_empty() { selects(selector, None) } else { named.into_iter().any(|name| selects(selector, Some(name))) }
 }
 
 fn selects(selector: &Value, name: Option<&str>) -> bool {
