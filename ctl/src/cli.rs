@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use claim::Code;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ledger::Head;
 
 /// Manage a machine that runs Orlop.
 #[derive(Debug, Parser)]
@@ -56,8 +58,22 @@ pub(crate) enum Command {
         #[arg(long, short)]
         follow: bool,
     },
+    /// Show who called what, and what the machine did by itself
+    Audit(AuditArgs),
     /// Show the steps of this boot with their times
     Boot,
+    /// Claim a machine that nobody has claimed, with the code on its console
+    Claim(ClaimArgs),
+    /// Renew the operator's certificate of this context while it is valid
+    Login,
+    /// List every certificate and authority of the machine, and the operator's own
+    Certs {
+        /// How to print
+        #[arg(long, short, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Sign another operator's certificate request
+    Issue(IssueArgs),
     /// Get credentials of an administrator of the Kubernetes API
     Kubeconfig(KubeconfigArgs),
     /// Stop everything and start the machine again
@@ -87,6 +103,87 @@ pub(crate) enum ServiceAction {
         #[arg(long, short, value_name = "NUMBER", default_value_t = 9, value_parser = clap::value_parser!(i32).range(1..=64))]
         signal: i32,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<AuditCommand>,
+    /// Go on with records as they come
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// At most this many of the newest records
+    #[arg(long, value_name = "RECORDS")]
+    pub(crate) tail: Option<u32>,
+    /// Number of the first record
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) from: u64,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Check that no record was changed, removed or put in; names the first bad one
+    Verify {
+        /// What an earlier check printed: the log must still hold that record
+        #[arg(long, value_name = "NUMBER:HASH", value_parser = head)]
+        head: Option<Head>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClaimArgs {
+    /// The machine: a name or an address, with or without a port
+    pub(crate) address: String,
+    /// The code on its console; asked for if it is not given
+    #[arg(long, value_name = "XXXX-XXXX")]
+    pub(crate) code: Option<Code>,
+    /// Common name of the certificate: who the audit log shall name
+    #[arg(long, default_value = "operator")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IssueArgs {
+    /// The other operator's request (orlopctl config new-operator)
+    pub(crate) csr: PathBuf,
+    /// Common name of the certificate: who the audit log shall name
+    #[arg(long)]
+    pub(crate) name: String,
+    /// What the other operator may do
+    #[arg(long, value_enum, default_value_t = IssuedRole::Reader)]
+    pub(crate) role: IssuedRole,
+    /// File for the certificate and that of the authority
+    #[arg(long, value_name = "FILE", default_value = "operator.pem")]
+    pub(crate) bundle: PathBuf,
+}
+
+/// A role that one operator can give to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IssuedRole {
+    Reader,
+    Operator,
+    Admin,
+}
+
+impl std::fmt::Display for IssuedRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Reader => "reader",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Table,
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -136,6 +233,14 @@ pub(crate) enum ConfigCommand {
         #[arg(long, default_value = "default")]
         name: String,
     },
+}
+
+fn head(text: &str) -> Result<Head, String> {
+    let (seq, hash) = text.split_once(':').ok_or("a number, a colon and a hash")?;
+    Ok(Head {
+        seq: seq.parse().map_err(|_| format!("{seq:?} is not the number of a record"))?,
+        hash: hash.parse().map_err(|error: ledger::NoHash| error.to_string())?,
+    })
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

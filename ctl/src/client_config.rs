@@ -90,11 +90,21 @@ impl ClientConfig {
     pub(crate) fn put(path: &Path, context: Context) -> Result<(), Error> {
         let mut config = Self::load_or_empty(path)?;
         config.current_context.clone_from(&context.name);
+        config.keep(path, context)
+    }
+
+    /// Replaces a context in the file. The current one stays the current one.
+    pub(crate) fn replace(path: &Path, context: Context) -> Result<(), Error> {
+        Self::load(path)?.keep(path, context)
+    }
+
+    fn keep(mut self, path: &Path, context: Context) -> Result<(), Error> {
+        let config = &mut self;
         match config.contexts.iter_mut().find(|old| old.name == context.name) {
             Some(old) => *old = context,
             None => config.contexts.push(context),
         }
-        let text = serde_saphyr::to_string(&config)
+        let text = serde_saphyr::to_string(config)
             .map_err(|error| Error::Config { path: path.into(), why: error.to_string() })?;
         let write = |source| Error::Write { path: path.into(), source };
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -146,6 +156,7 @@ mod tests {
         ClientConfig::put(&path, context("one", "a:1")).unwrap();
         ClientConfig::put(&path, context("two", "b:2")).unwrap();
         ClientConfig::put(&path, context("one", "c:3")).unwrap();
+        ClientConfig::replace(&path, context("two", "b:2")).unwrap();
         let config = ClientConfig::load(&path).unwrap();
         assert_eq!(config.contexts, [context("one", "c:3"), context("two", "b:2")]);
         assert_eq!(config.context(&path, None).unwrap().endpoint, "c:3");

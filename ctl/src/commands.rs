@@ -1,5 +1,8 @@
 //! One module per group of commands.
 
+mod audit;
+mod certs;
+mod claim;
 mod config;
 mod kubeconfig;
 mod logs;
@@ -29,6 +32,11 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Error> {
             logs::service(Machine::connect(&cli).await?, service, *tail, *follow).await
         }
         Command::Dmesg { follow } => logs::kernel(Machine::connect(&cli).await?, *follow).await,
+        Command::Audit(args) => audit::run(Machine::connect(&cli).await?, args).await,
+        Command::Claim(args) => claim::run(&cli, args).await,
+        Command::Login => certs::login(&cli).await,
+        Command::Certs { output } => certs::list(Machine::connect(&cli).await?, &cli, *output).await,
+        Command::Issue(args) => certs::issue(Machine::connect(&cli).await?, args).await,
         Command::Kubeconfig(args) => kubeconfig::write(Machine::connect(&cli).await?, args).await,
     }
 }

@@ -46,6 +46,18 @@ pub(crate) enum Error {
     Late { endpoint: String, seconds: f64 },
     #[error("{what}: {}", explain(status))]
     Refused { what: &'static str, status: Box<tonic::Status> },
+    #[error("the audit log was tampered with")]
+    Audit(#[source] ledger::Broken),
+    #[error("record {seq} of the audit log {why}")]
+    AuditHead { seq: u64, why: &'static str },
+    #[error("the code")]
+    Code(#[source] claim::NoCode),
+    #[error("claim the machine")]
+    Claim(#[source] claim::Error),
+    #[error("set up TLS for a machine that is not known yet")]
+    FirstContact(#[source] mtls::Error),
+    #[error("read the certificate that the machine has signed")]
+    Granted(#[source] pki::Error),
     #[error("print")]
     Print(#[from] io::Error),
 }

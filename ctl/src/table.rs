@@ -25,6 +25,17 @@ pub(crate) fn print(mut out: impl Write, heading: &[&str], rows: &[Vec<String>])
     Ok(())
 }
 
+/// One row of a table whose columns have these widths; the last one is as wide as it is.
+pub(crate) fn row(cells: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (place, cell) in cells.iter().enumerate() {
+        line.push_str(cell);
+        let width = widths.get(place).copied().unwrap_or(0);
+        line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.chars().count()) + GAP));
+    }
+    line.trim_end().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

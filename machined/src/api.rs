@@ -1,10 +1,12 @@
-//! The machine API: gRPC over TLS 1.3, and only with a client certificate of the machine authority.
+//! The machine API: gRPC over TLS 1.3, and only with a client certificate of the machine authority. The one thing that
+//! someone without a certificate may do is to claim a machine that nobody has claimed.
 //!
 //! ```text
-//! accept ─ handshake (certificate required) ─ HTTP/2 ─ authorize (one table, default deny) ─ method
+//! accept ─ handshake (certificate) ─ HTTP/2 ─ authorize (one table, default deny) ─ audit ─ method ─ audit
 //! ```
 
 mod authorize;
+mod certificates;
 mod connection;
 mod kernel_log;
 mod methods;
@@ -56,11 +58,13 @@ pub(crate) enum Error {
     Serve(#[from] tonic::transport::Error),
 }
 
-/// Makes the server's side of TLS: TLS 1.3, and a client certificate of the machine authority is required.
-pub(crate) fn tls(authority: &Authority, own: &Issued) -> Result<Arc<ServerConfig>, mtls::Error> {
+/// Makes the server's side of TLS: TLS 1.3, and a client certificate of the machine authority is required, unless the
+/// machine may be claimed: then a claimant comes without one.
+pub(crate) fn tls(authority: &Authority, own: &Issued, claimable: bool) -> Result<Arc<ServerConfig>, mtls::Error> {
     let identity = Identity::parse(own.cert_pem.as_bytes(), own.key_pem.as_bytes())?;
     let roots = Roots::parse(authority.cert_pem().as_bytes())?;
-    mtls::server_config(identity, ClientAuth::Required(roots), Versions::Tls13, &[b"h2"])
+    let clients = if claimable { ClientAuth::Optional(roots) } else { ClientAuth::Required(roots) };
+    mtls::server_config(identity, clients, Versions::Tls13, &[b"h2"])
 }
 
 /// Opens the port. Where the kernel has no IPv6, `[::]` means `0.0.0.0`.
@@ -98,7 +102,7 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
         .max_concurrent_streams(STREAMS)
-        .layer(authorize::AuthorizeLayer)
+        .layer(authorize::AuthorizeLayer::new(machine.audit.clone(), machine.claim.clone()))
         .add_service(MachineServer::new(machine))
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await?;

@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use chain::Chain;
 use machine::MachineConfig;
+use machined_core::claim::occasion;
 use machined_core::disk::Permission;
 use machined_core::kernel_arguments::KernelArguments;
 use machined_core::names;
@@ -26,6 +27,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, About, Machine};
+use crate::audit::Audit;
+use crate::claim::Claim;
 use crate::clock::Stamp;
 use crate::disks::{STATE, Storage, VAR};
 use crate::identity::{self, Identity};
@@ -33,7 +36,7 @@ use crate::network::State;
 use crate::options::Options;
 use crate::report::Report;
 use crate::supervisor::Supervisor;
-use crate::{clock, config, credentials, disks, network, operator, space};
+use crate::{clock, config, credentials, disks, network, operator, space, triggers};
 
 /// Name of the configuration in the firmware.
 const FIRMWARE_CONFIG: &str = "opt/dev.orlop/config";
@@ -77,12 +80,14 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
     };
     telemetry::notify_ready();
     let stop = running.stop.clone();
+    let audit = running.machine.audit.clone();
     let mut serving = tokio::spawn(running.serve());
     tokio::select! {
         ended = &mut serving => return Ok(ended??),
         _ = terminate.recv() => {}
     }
     tracing::info!("stopping");
+    audit.happened("machined", "stop", "told to stop").await;
     stop.cancel();
     match tokio::time::timeout(FAREWELL, serving).await {
         Ok(ended) => Ok(ended??),
@@ -109,23 +114,26 @@ async fn boot(options: Arc<Options>, report: Report) -> Result<Running, Error> {
     if options.owns_machine() {
         clock::raise(clock::floor(None), &report);
     }
-    let (storage, choice) = storage_and_config(&options, &report).await?;
+    let (storage, choice, again) = storage_and_config(&options, &report).await?;
     let stamp = Stamp::new(&options.path(STATE));
     if options.owns_machine() {
         clock::raise(clock::floor(Some(&stamp)), &report);
     }
+    let audit = Audit::open(&options.path(STATE), boot_id(), &report);
+    audit.happened("machined", "start", began(&options)).await;
     let network = start_network(&options, &choice.config, &report).await;
     if options.owns_machine() {
         follow_time(&choice.config, &network, &stamp, &report, &options.path(STATE)).await;
     }
     let (identity, held) = establish_identity(&options, &storage, &choice, &report)?;
+    let kept = !held;
     let held = held || storage == Storage::Held || matches!(choice.finding, Finding::Hold(_));
 
     let machine_id = identity.machine_id.clone();
     let facts = facts(&options, &choice.config, &machine_id, &network.borrow());
     let authorities = Arc::new(identity.authorities);
     let own = services::machine_api(&authorities.machine, &facts, SystemTime::now())?;
-    let (tls_sender, tls) = watch::channel(api::tls(&authorities.machine, &own).map_err(api::Error::from)?);
+    let (tls_sender, tls) = watch::channel(api::tls(&authorities.machine, &own, false).map_err(api::Error::from)?);
     let listener = api::listen(options.listen)?;
     if let Some(path) = &options.listen_address_file {
         let address = listener.local_addr().map_err(Error::AddressFile)?;
@@ -137,26 +145,57 @@ async fn boot(options: Arc<Options>, report: Report) -> Result<Running, Error> {
         cluster_id: identity.cluster_id,
         generation: choice.generation,
         authorities: Arc::clone(&authorities),
+        credentials: options.path("/run/credentials"),
+        own_certificate: RwLock::new(own.cert_pem),
         facts: RwLock::new(facts),
     });
     let supervisor = Supervisor::new(options.init_socket.clone());
-    let upkeep = Upkeep { options, about, report, supervisor, config: choice.config, held, tls: tls_sender };
+    let claim = Claim::closed(options.path("/state/claimed"), options.path("/run/claim/code"), options.owns_machine());
+    let upkeep = Upkeep {
+        claim: claim.clone(),
+        options,
+        about,
+        report,
+        supervisor,
+        config: choice.config,
+        held,
+        tls: tls_sender,
+    };
     upkeep.write_service_files();
-    upkeep.serve_operator(&authorities).await;
+    let introduced = upkeep.serve_operator(&authorities, &audit).await;
+    // An identity that is kept nowhere is not worth claiming.
+    if kept {
+        upkeep.open_claim(introduced, again);
+    }
     let machine = Machine {
         about: Arc::clone(&upkeep.about),
         report: upkeep.report.clone(),
         supervisor: upkeep.supervisor.clone(),
+        audit,
+        claim,
     };
     let volumes = [("the STATE partition", STATE), ("the DATA partition", VAR)];
     let volumes = volumes.map(|(name, path)| (format!("{name} ({path})"), upkeep.options.path(path)));
     tokio::spawn(space::watch(volumes.into(), upkeep.report.clone()));
+    tokio::spawn(triggers::follow(machine.supervisor.clone(), machine.audit.clone(), boot_id()));
     tokio::spawn(upkeep.follow(network));
     Ok(Running { machine, listener, tls, stop: CancellationToken::new() })
 }
 
+/// The kernel's id of this boot; all zero where it tells none.
+fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    Some(id.trim()).filter(|id| !id.is_empty()).unwrap_or("00000000-0000-0000-0000-000000000000").to_owned()
+}
+
+/// What the audit log says when machined begins.
+fn began(options: &Options) -> String {
+    let what = if options.owns_machine() { "of this machine" } else { "below a folder" };
+    format!("version {} {what}", env!("CARGO_PKG_VERSION"))
+}
+
 /// Disks first, because the configuration lies on one; but the wish which disk may be formatted comes from outside.
-async fn storage_and_config(options: &Arc<Options>, report: &Report) -> Result<(Storage, Choice), Error> {
+async fn storage_and_config(options: &Arc<Options>, report: &Report) -> Result<(Storage, Choice, bool), Error> {
     if let Err(error) = credentials::withdraw_arguments(&options.path("/run/services")) {
         report.error("services", format!("old arguments cannot be taken away: {error}"));
     }
@@ -173,6 +212,7 @@ async fn storage_and_config(options: &Arc<Options>, report: &Report) -> Result<(
             Err(error) => report.warn("config", format!("the firmware's configuration cannot be read: {error}")),
         }
     }
+    let again = options.claim_again || arguments.claim_again;
     let storage = if options.uses_disks() {
         let provided = provided.clone();
         let reporter = report.clone();
@@ -202,7 +242,7 @@ async fn storage_and_config(options: &Arc<Options>, report: &Report) -> Result<(
     {
         report.error("config", Chain(&error).to_string());
     }
-    Ok((storage, choice))
+    Ok((storage, choice, again))
 }
 
 fn prepare_disks(provided: Option<&str>, argument: Option<String>, report: &Report) -> Result<Storage, disks::Error> {
@@ -305,6 +345,7 @@ struct Upkeep {
     options: Arc<Options>,
     about: Arc<About>,
     report: Report,
+    claim: Claim,
     supervisor: Supervisor,
     config: MachineConfig,
     held: bool,
@@ -333,23 +374,53 @@ impl Upkeep {
         }
     }
 
-    async fn serve_operator(&self, authorities: &Arc<Authorities>) {
+    /// Returns whether the hypervisor has introduced an operator.
+    async fn serve_operator(&self, authorities: &Arc<Authorities>, audit: &Audit) -> bool {
         if !self.options.owns_machine() {
-            return;
+            return false;
         }
         let authorities = Arc::clone(authorities);
         let served =
             tokio::task::spawn_blocking(move || operator::serve(&authorities.machine, SystemTime::now())).await;
         match served {
-            Ok(Ok(true)) => tracing::info!("the operator got a certificate"),
+            Ok(Ok(true)) => {
+                tracing::info!("the operator got a certificate");
+                audit.happened("hypervisor", "operator-introduced", "signed the request in the firmware").await;
+                return true;
+            }
             Ok(Ok(false)) => {}
             Ok(Err(error)) => self.report.warn("operator", Chain(&error).to_string()),
             Err(error) => self.report.warn("operator", error.to_string()),
         }
+        false
+    }
+
+    /// Lets the machine be claimed, if it may.
+    fn open_claim(&self, introduced: bool, again: bool) {
+        let claimed = self.claim.is_claimed();
+        if introduced
+            && !claimed
+            && let Err(error) = self.claim.remember("hypervisor")
+        {
+            self.report.warn("claim", format!("that the machine has an operator cannot be remembered: {error}"));
+        }
+        if let Some(occasion) = occasion(claimed, introduced, again) {
+            self.claim.open(occasion);
+            self.renew_api(&self.facts());
+        }
     }
 
     async fn follow(self, mut network: watch::Receiver<State>) {
-        while network.changed().await.is_ok() {
+        let mut claimable = self.claim.watch();
+        loop {
+            tokio::select! {
+                changed = network.changed() => if changed.is_err() { return self.follow_claim(claimable).await },
+                Ok(()) = claimable.changed() => {
+                    // From now on nobody comes in without a certificate.
+                    self.renew_api(&self.facts());
+                    continue;
+                }
+            }
             let before = self.facts();
             let after = facts(&self.options, &self.config, &self.about.machine_id, &network.borrow_and_update());
             if after == before {
@@ -371,14 +442,27 @@ impl Upkeep {
         }
     }
 
+    /// The network does not change any more, as on a developer's machine.
+    async fn follow_claim(&self, mut claimable: watch::Receiver<bool>) {
+        while claimable.changed().await.is_ok() {
+            self.renew_api(&self.facts());
+        }
+    }
+
     fn renew_api(&self, facts: &Facts) {
         let machine = &self.about.authorities.machine;
+        let claimable = *self.claim.watch().borrow();
         let renewed = services::machine_api(machine, facts, SystemTime::now());
-        match renewed
-            .map_err(|error| Chain(&error).to_string())
-            .and_then(|own| api::tls(machine, &own).map_err(|error| Chain(&error).to_string()))
-        {
-            Ok(config) => drop(self.tls.send_replace(config)),
+        match renewed.map_err(|error| Chain(&error).to_string()).and_then(|own| {
+            match api::tls(machine, &own, claimable) {
+                Ok(config) => Ok((own.cert_pem, config)),
+                Err(error) => Err(Chain(&error).to_string()),
+            }
+        }) {
+            Ok((certificate, config)) => {
+                *self.about.own_certificate.write().unwrap_or_else(PoisonError::into_inner) = certificate;
+                self.tls.send_replace(config);
+            }
             Err(why) => self.report.error("machine-api", format!("the certificate cannot be renewed: {why}")),
         }
     }

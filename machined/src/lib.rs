@@ -4,7 +4,9 @@
 //! PID 1 is reached through its control socket only (`supervisor.rs`).
 
 mod api;
+mod audit;
 mod boot;
+mod claim;
 mod clock;
 mod config;
 mod credentials;
@@ -16,6 +18,7 @@ mod options;
 mod report;
 mod space;
 mod supervisor;
+mod triggers;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -30,6 +30,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) listen_address_file: Option<PathBuf>,
 
+    /// Lets a machine that is claimed be claimed once more, as the kernel argument orlop.claim=again does.
+    #[arg(long)]
+    pub(crate) claim_again: bool,
+
     /// Control socket of PID 1.
     #[arg(long, value_name = "SOCKET", default_value = supervision::SOCKET)]
     pub(crate) init_socket: PathBuf,

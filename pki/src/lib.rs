@@ -27,10 +27,12 @@
 //! ```
 
 mod authority;
+mod described;
 mod peer;
 mod request;
 
 pub use authority::{Authority, AuthorityName, Issued};
+pub use described::Described;
 pub use peer::Peer;
 pub use request::{KeyAndCsr, Request, San, ServiceAccountKey, Subject, Usage, Validity};
 

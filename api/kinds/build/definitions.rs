@@ -24,6 +24,7 @@ use k8s_openapi::api::resource::v1 as resource;
 use k8s_openapi::api::scheduling::v1 as scheduling;
 use k8s_openapi::api::storage::v1 as storage;
 use k8s_openapi::api::storagemigration::v1 as storagemigration;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1 as apiregistration;
 use schemars::generate::SchemaSettings;
@@ -31,6 +32,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
 const REF: &str = "#/components/schemas/";
+const EXTENSIONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.";
 
 /// A definition that is a kind.
 pub(crate) struct Kind {
@@ -72,6 +74,7 @@ pub(crate) fn generate() -> (BTreeMap<String, Value>, Vec<Kind>) {
             MutatingAdmissionPolicy MutatingAdmissionPolicyBinding MutatingWebhookConfiguration ValidatingAdmissionPolicy
             ValidatingAdmissionPolicyBinding ValidatingWebhookConfiguration
         }
+        apiextensions { CustomResourceDefinition }
         apiregistration { APIService }
         apps { ControllerRevision DaemonSet Deployment ReplicaSet StatefulSet }
         autoscaling_v1 { HorizontalPodAutoscaler }
@@ -153,6 +156,12 @@ impl Builder {
                 if let Some(format) = format {
                     schema.insert("format".into(), format.into());
                 }
+            }
+        }
+        // Any value, or one of two forms: a document cannot say which, and upstream's say nothing.
+        for short in ["JSON", "JSONSchemaPropsOrArray", "JSONSchemaPropsOrBool", "JSONSchemaPropsOrStringArray"] {
+            if let Some(Value::Object(schema)) = definitions.get_mut(&format!("{EXTENSIONS}{short}")) {
+                schema.retain(|word, _| word == "description");
             }
         }
         definitions

@@ -12,7 +12,7 @@ use std::io::Read as _;
 use std::sync::OnceLock;
 
 pub use resources::{Column, Resource, SelectableField, Subresource, resources};
-pub use schema::{Field, ListRule, Schema, Schemas, Struct};
+pub use schema::{Either, Field, ListRule, Schema, Schemas, Struct};
 
 /// All definitions: one JSON object from name to `OpenAPI` v3 schema, references written as `#/components/schemas/<name>`.
 ///
@@ -61,5 +61,11 @@ mod tests {
         let meta = schemas().get("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").expect("there is one");
         assert_eq!(meta.fields["creationTimestamp"].schema, Schema::Time);
         assert!(meta.fields["finalizers"].list.merge);
+        let name = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+        let recursive = schemas().get(name).expect("there is one");
+        assert_eq!(recursive.fields["not"].schema, Schema::Struct(name.to_owned()));
+        assert_eq!(recursive.fields["default"].schema, Schema::Any);
+        let Schema::Either(either) = &recursive.fields["additionalProperties"].schema else { panic!("of one form") };
+        assert_eq!((either.definition.as_str(), &either.other), (name, &Schema::Flag));
     }
 }

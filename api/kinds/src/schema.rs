@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::wire::{Zero, message};
 
+/// What the types of custom resource definitions are called.
+const EXTENSIONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.";
+
 /// The type of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Schema {
@@ -38,6 +41,21 @@ pub enum Schema {
     Map(Box<Schema>),
     /// A struct, by its definition name.
     Struct(String),
+    /// A struct, or something else in its place.
+    Either(Box<Either>),
+}
+
+/// A value of one of two forms. In protobuf it is a message with a place for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Either {
+    /// The definition of the struct.
+    pub definition: String,
+    /// The number of the struct in the message.
+    pub number: u32,
+    /// What may be instead: a flag or a list.
+    pub other: Schema,
+    /// The number of that.
+    pub other_number: u32,
 }
 
 /// How a list merges. Meaningless for other fields, where it is all default.
@@ -83,7 +101,8 @@ pub struct Struct {
     pub fields: BTreeMap<String, Field>,
     /// Whether apply changes values of the type as a whole.
     pub atomic: bool,
-    /// The fields that are written even when nobody set them, with what is written then: zeros, and parts without content.
+    /// The fields that are written even when nobody set them, with what is written then: zeros, parts without content, and
+    /// null for lists and times.
     pub written: Vec<(String, Value)>,
 }
 
@@ -142,15 +161,16 @@ impl Schemas {
             .filter_map(|(name, raw)| {
                 // A struct without any fields is still one; what is no object at all is a scalar.
                 let fields = raw.properties.or_else(|| (raw.kind.as_deref() == Some("object")).then(BTreeMap::new))?;
-                let marks = message(&name).map(|message| &message.zeros);
+                let message = message(&name);
                 let fields = fields.into_iter().map(|(field, value)| {
                     let required = raw.required.contains(&field);
-                    let mark = marks.and_then(|marks| marks.get(&field)).copied().unwrap_or_default();
+                    let mark = message.and_then(|message| message.zeros.get(&field)).copied().unwrap_or_default();
                     (field, Field::of(value, required, mark))
                 });
                 let fields: BTreeMap<String, Field> = fields.collect();
-                let written =
-                    fields.iter().filter_map(|(name, field)| Some((name.clone(), field.written()?))).collect();
+                let nulls = message.into_iter().flat_map(|message| &message.nulls);
+                let written = fields.iter().filter_map(|(name, field)| Some((name.clone(), field.written()?)));
+                let written = written.chain(nulls.map(|name| (name.clone(), Value::Null))).collect();
                 let atomic = raw.map_type.as_deref() == Some("atomic");
                 Some((name.clone(), Struct { name, fields, atomic, written }))
             })
@@ -234,7 +254,21 @@ impl Schema {
             "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1" | "io.k8s.apimachinery.pkg.runtime.RawExtension" => {
                 Self::Any
             }
-            other => Self::Struct(other.to_owned()),
+            other => match other.strip_prefix(EXTENSIONS) {
+                Some("JSON") => Self::Any,
+                Some("JSONSchemaPropsOrArray") => {
+                    Self::or((Self::List(Box::new(Self::Struct(format!("{EXTENSIONS}JSONSchemaProps")))), 2), 1)
+                }
+                Some("JSONSchemaPropsOrBool") => Self::or((Self::Flag, 1), 2),
+                Some("JSONSchemaPropsOrStringArray") => Self::or((Self::List(Box::new(Self::Text)), 2), 1),
+                Some(_) | None => Self::Struct(other.to_owned()),
+            },
         }
+    }
+
+    /// A schema of JSON, or something shorter.
+    fn or((other, other_number): (Self, u32), number: u32) -> Self {
+        let definition = format!("{EXTENSIONS}JSONSchemaProps");
+        Self::Either(Box::new(Either { definition, number, other, other_number }))
     }
 }

@@ -1,6 +1,6 @@
 //! Field numbers: where the fields of a type are in its protobuf form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 /// What becomes of the zero of a scalar field: `0`, `false`, the empty text.
@@ -36,6 +36,8 @@ pub struct Message {
     pub slots: BTreeMap<u32, Slot>,
     /// What the table says of the zeros of each field, by its name in JSON; none for messages inside this one.
     pub(crate) zeros: BTreeMap<String, Zero>,
+    /// Fields that are null when nobody set them.
+    pub(crate) nulls: BTreeSet<String>,
 }
 
 impl Message {
@@ -70,9 +72,13 @@ fn parse(text: &str) -> BTreeMap<String, Message> {
             let mut message = Message::default();
             for (path, field) in words.filter_map(|word| word.split_once('=')) {
                 let path: Vec<u32> = path.split('.').filter_map(|number| number.parse().ok()).collect();
-                let plain = field.trim_end_matches(['?', '!']);
+                let plain = field.trim_end_matches(['?', '!', '~']);
                 let zero = match &field[plain.len()..] {
                     "" => Zero::Dropped,
+                    "~" => {
+                        message.nulls.insert(plain.to_owned());
+                        Zero::Dropped
+                    }
                     "!" => Zero::Written,
                     _ => Zero::Kept,
                 };

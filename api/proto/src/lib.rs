@@ -1,6 +1,10 @@
-//! Generated messages and services: etcd's v3 protocol, the store's own, the machine API, gRPC health. Only the [codec] is written by hand.
+//! Generated messages and services: etcd's v3 protocol, the store's own, the machine API, gRPC health, key management services.
+//! Only the [codec] is written by hand.
 
 pub mod codec;
+
+/// Every file of the protocols as a `google.protobuf.FileDescriptorSet`: what a test compares a table of methods with.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// A key with its history, and what happened to it.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -50,6 +54,12 @@ pub mod v3electionpb {
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 pub mod health {
     tonic::include_proto!("grpc.health.v1");
+}
+
+/// A key management service as Kubernetes calls it: version 2 of the protocol.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod kms {
+    tonic::include_proto!("v2");
 }
 
 /// What the store writes to its own disk: log entries and state records.

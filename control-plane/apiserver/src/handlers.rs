@@ -33,6 +33,9 @@ use crate::http::respond::{self, Answer};
 pub(crate) async fn serve(app: &Arc<App>, call: &Call, verb: Verb) -> Result<Answer, Status> {
     let (row, target) = (&call.row, &call.target);
     let connects = row.connects(&target.subresource);
+    if row.deprecation.is_some() {
+        app.metrics.asked_for_deprecated(row, &target.subresource);
+    }
     if (!target.rest.is_empty() && !connects)
         || (!row.is_namespaced() && row.plural != "namespaces" && !target.namespace.is_empty())
     {

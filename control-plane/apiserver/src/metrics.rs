@@ -1,5 +1,6 @@
 //! What this server counts, under upstream's names, in the text format of Prometheus.
 
+mod deprecated;
 mod health;
 mod histogram;
 mod process;
@@ -12,11 +13,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use apiserver_core::Resource;
 use bytes::Bytes;
 use futures::Stream;
 use serde_json::Value;
 
 use crate::http::respond::Body;
+use deprecated::Deprecated;
 use health::HealthMetrics;
 pub(crate) use histogram::Histogram;
 pub(crate) use requests::RequestLabels;
@@ -29,6 +32,7 @@ pub(crate) struct Metrics {
     started: Instant,
     requests: Mutex<Requests>,
     store: Mutex<StoreCalls>,
+    deprecated: Mutex<Deprecated>,
     /// Reading requests being served.
     pub(crate) reads: AtomicI64,
     /// Changing requests being served.
@@ -55,6 +59,7 @@ impl Default for Metrics {
             started: Instant::now(),
             requests: Mutex::default(),
             store: Mutex::default(),
+            deprecated: Mutex::default(),
             reads: AtomicI64::new(0),
             writes: AtomicI64::new(0),
             watchers: AtomicI64::new(0),
@@ -103,13 +108,18 @@ impl Metrics {
         locked(&self.store).answered(operation, took, answered);
     }
 
+    /// Somebody asked for something deprecated.
+    pub(crate) fn asked_for_deprecated(&self, row: &Resource, subresource: &str) {
+        locked(&self.deprecated).asked(&row.group, &row.version, &row.plural, subresource);
+    }
+
     /// A long-running request began (`1`) or ended (`-1`).
     pub(crate) fn long_running(&self, labels: &RequestLabels, change: i64) {
         locked(&self.requests).running(labels, change);
     }
 
-    /// The page. `version` is what `/version` tells.
-    pub(crate) fn render(&self, resources: &[ResourceSample<'_>], version: &Value) -> String {
+    /// The page. `version` is what `/version` tells, and `stored` how large the store says it is.
+    pub(crate) fn render(&self, resources: &[ResourceSample<'_>], version: &Value, stored: Option<i64>) -> String {
         let mut out = String::with_capacity(64 << 10);
         locked(&self.requests).write(&mut out);
         head(&mut out, "apiserver_current_inflight_requests", "gauge", "Requests being served.");
@@ -136,6 +146,8 @@ impl Metrics {
         }
         resource::write(resources, &mut out);
         locked(&self.store).write(&mut out);
+        store::write_size(stored, &mut out);
+        locked(&self.deprecated).write(&mut out);
         build(version, &mut out);
         process::write(&mut out, self.started);
         out
@@ -226,7 +238,9 @@ mod tests {
         let metrics = Arc::new(Metrics::default());
         let mut body = Body::Whole(Some(Bytes::from(vec![0; 5000])));
         metrics.answered(labels(), 200, Duration::from_millis(30), &mut body);
-        let page = metrics.render(&[], &json!({ "minor": "37" }));
+        let endpoints = apiserver_core::Registry::built_in().lookup("", "v1", "endpoints").cloned().expect("endpoints");
+        metrics.asked_for_deprecated(&endpoints, "");
+        let page = metrics.render(&[], &json!({ "minor": "37" }), Some(4096));
         for line in [
             format!("apiserver_request_total{{code=\"200\",component=\"apiserver\",dry_run=\"\",{SHOWN}}} 1\n"),
             format!(
@@ -238,6 +252,9 @@ mod tests {
             "authentication_attempts{result=\"success\"} 1\n".to_owned(),
             "minor=\"37\"".to_owned(),
             "process_start_time_seconds ".to_owned(),
+            "apiserver_storage_size_bytes{storage_cluster_id=\"etcd-0\"} 4096\n".to_owned(),
+            "apiserver_requested_deprecated_apis{group=\"\",removed_release=\"\",resource=\"endpoints\",subresource=\"\",version=\"v1\"} 1\n"
+                .to_owned(),
         ] {
             assert!(page.contains(&line), "{line} is not in {page}");
         }
@@ -250,9 +267,9 @@ mod tests {
         let mut body = Body::Stream(Box::pin(pieces));
         metrics.answered(labels(), 200, Duration::ZERO, &mut body);
         let sum = format!("apiserver_response_sizes_sum{{component=\"apiserver\",{SHOWN}}} 5\n");
-        assert!(!metrics.render(&[], &Value::Null).contains(&sum));
+        assert!(!metrics.render(&[], &Value::Null, None).contains(&sum));
         let Body::Stream(stream) = body else { panic!("still a stream") };
         assert_eq!(stream.collect::<Vec<_>>().await.concat(), b"abcde");
-        assert!(metrics.render(&[], &Value::Null).contains(&sum));
+        assert!(metrics.render(&[], &Value::Null, None).contains(&sum));
     }
 }

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 mod clients;
+mod stranger;
 
 pub use clients::Clients;
+pub use stranger::stranger_config;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::ring;

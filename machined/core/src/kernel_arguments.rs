@@ -8,6 +8,8 @@ const OF_OTHERS: [&str; 1] = ["log"];
 pub struct KernelArguments {
     /// `orlop.disk`: name of the disk that may be formatted, without `/dev/`.
     pub disk: Option<String>,
+    /// `orlop.claim=again`: a machine that is claimed may be claimed once more in this boot.
+    pub claim_again: bool,
     /// One sentence for each argument that has no effect.
     pub problems: Vec<String>,
 }
@@ -34,6 +36,8 @@ impl KernelArguments {
                         found.disk = Some(name.to_owned());
                     }
                 }
+                "claim" if value == "again" => found.claim_again = true,
+                "claim" => found.problems.push("kernel argument orlop.claim is not `again` and is ignored".to_owned()),
                 _ => found.problems.push(format!("kernel argument orlop.{shown} is unknown and ignored")),
             }
         }
@@ -54,6 +58,8 @@ mod tests {
             found.problems,
             ["kernel argument orlop.dsk is unknown and ignored", "kernel argument orlop.? is unknown and ignored"]
         );
+        assert!(!found.claim_again && KernelArguments::parse("orlop.claim=again quiet").claim_again);
+        assert_eq!(KernelArguments::parse("orlop.claim=yes").problems.len(), 1);
         assert_eq!(KernelArguments::parse("orlop.disk=../sda").disk, None);
         assert_eq!(KernelArguments::parse("orlop.disk").problems.len(), 1);
     }

@@ -3,6 +3,9 @@
 //! | I want to know | open |
 //! |---|---|
 //! | who may call a method of the machine API | `roles.rs` |
+//! | how often a claim code may be guessed | `claim.rs` |
+//! | what PID 1 did that the audit log keeps | `triggers.rs` |
+//! | how much of the audit log is kept | `audit.rs` |
 //! | when a disk is formatted | `disk.rs` |
 //! | which configuration is in effect | `source.rs` |
 //! | which names a certificate carries | `names.rs` |
@@ -10,6 +13,8 @@
 //! | when a volume is too full | `space.rs` |
 //! | when a DHCP lease is renewed | `dhcp.rs` |
 
+pub mod audit;
+pub mod claim;
 pub mod clock;
 pub mod condition;
 pub mod dhcp;
@@ -23,3 +28,4 @@ pub mod services;
 pub mod signature;
 pub mod source;
 pub mod space;
+pub mod triggers;

@@ -32,13 +32,22 @@ const REFUSED: Duration = Duration::from_millis(100);
 /// Who calls.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
-    /// What the certificate says.
-    pub(super) peer: Arc<Peer>,
+    /// What the certificate says; `None` for someone who has shown none.
+    pub(super) peer: Option<Arc<Peer>>,
     /// From where.
     pub(super) address: Option<SocketAddr>,
+    /// What only the two ends of this TLS session can derive.
+    pub(super) binding: Option<claim::Binding>,
 }
 
-/// A connection whose peer has shown a certificate of the machine authority.
+impl Caller {
+    /// The common name of the certificate.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.peer.as_ref().map(|peer| peer.common_name.as_str())
+    }
+}
+
+/// A connection whose peer is known: by a certificate of the machine authority, or as someone without one.
 pub(super) struct Connection {
     stream: TlsStream<TcpStream>,
     caller: Caller,
@@ -98,9 +107,10 @@ async fn shake_hands(
     stream.set_nodelay(true)?;
     let stream = TlsAcceptor::from(config).accept(stream).await?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let certificate = certificate.ok_or_else(|| io::Error::other("the peer has shown no certificate"))?;
-    let peer = Peer::from_der(certificate).map_err(io::Error::other)?;
-    Ok(Connection { stream, caller: Caller { peer: Arc::new(peer), address: Some(address) }, _slot: slot })
+    // TLS has verified it, and has let nobody in without one unless the machine may be claimed.
+    let peer = certificate.map(|der| Peer::from_der(der)).transpose().map_err(io::Error::other)?.map(Arc::new);
+    let binding = stream.get_ref().1.export_keying_material([0; 32], claim::BINDING_LABEL, None).ok();
+    Ok(Connection { stream, caller: Caller { peer, address: Some(address), binding }, _slot: slot })
 }
 
 impl Connected for Connection {

@@ -1,5 +1,6 @@
 //! The methods of the machine API. Most are a question to PID 1.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -17,7 +18,10 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status};
 
+use super::authorize::Noted;
 use super::kernel_log::KernelLog;
+use crate::audit::Audit;
+use crate::claim::Claim;
 use crate::report::Report;
 use crate::supervisor::{self, Supervisor};
 
@@ -34,7 +38,7 @@ const AHEAD: usize = 256;
 /// Longest reason that is taken over into the console.
 const LONGEST_REASON: usize = 200;
 
-type Answer<T> = Result<Response<T>, Status>;
+pub(super) type Answer<T> = Result<Response<T>, Status>;
 type Lines<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// What the methods need to know.
@@ -44,8 +48,18 @@ pub(crate) struct About {
     pub(crate) cluster_id: String,
     pub(crate) generation: u64,
     pub(crate) authorities: Arc<Authorities>,
+    /// The folder with what the services were given.
+    pub(crate) credentials: PathBuf,
+    /// The machine API's own certificate, PEM; it is renewed.
+    pub(crate) own_certificate: RwLock<String>,
     /// Changes with the addresses.
     pub(crate) facts: RwLock<Facts>,
+}
+
+impl About {
+    pub(crate) fn own_certificate(&self) -> String {
+        self.own_certificate.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// The methods.
@@ -54,12 +68,15 @@ pub(crate) struct Machine {
     pub(crate) about: Arc<About>,
     pub(crate) report: Report,
     pub(crate) supervisor: Supervisor,
+    pub(crate) audit: Audit,
+    pub(crate) claim: Claim,
 }
 
 #[tonic::async_trait]
 impl machine_server::Machine for Machine {
     type LogsStream = Lines<api::LogLine>;
     type DmesgStream = Lines<api::KernelMessage>;
+    type AuditStream = Lines<api::AuditRecord>;
 
     async fn version(&self, _: Request<api::VersionRequest>) -> Answer<api::VersionResponse> {
         let kernel = rustix::system::uname();
@@ -184,6 +201,33 @@ impl machine_server::Machine for Machine {
         Ok(Response::new(api::BootTimelineResponse { steps }))
     }
 
+    async fn audit(&self, request: Request<api::AuditRequest>) -> Answer<Self::AuditStream> {
+        let request = request.into_inner();
+        let last = *self.audit.last().borrow();
+        let newest = request.tail.map_or(1, |tail| last.saturating_sub(u64::from(tail)) + 1);
+        Ok(Response::new(self.records(request.from.max(newest), request.follow)))
+    }
+
+    async fn claim_exchange(&self, request: Request<api::ClaimExchangeRequest>) -> Answer<api::ClaimExchangeResponse> {
+        self.exchange(&request)
+    }
+
+    async fn claim_finish(&self, request: Request<api::ClaimFinishRequest>) -> Answer<api::ClaimFinishResponse> {
+        self.finish(&request)
+    }
+
+    async fn renew_operator(&self, request: Request<api::RenewOperatorRequest>) -> Answer<api::RenewOperatorResponse> {
+        self.renew(&request)
+    }
+
+    async fn issue_operator(&self, request: Request<api::IssueOperatorRequest>) -> Answer<api::IssueOperatorResponse> {
+        self.issue(&request)
+    }
+
+    async fn certificates(&self, _: Request<api::CertificatesRequest>) -> Answer<api::CertificatesResponse> {
+        Ok(Response::new(Machine::certificates(self)))
+    }
+
     async fn kubeconfig(&self, request: Request<api::KubeconfigRequest>) -> Answer<api::KubeconfigResponse> {
         let csr = request.into_inner().csr;
         let facts = self.facts();
@@ -198,12 +242,14 @@ impl machine_server::Machine for Machine {
             let code = if matches!(error, pki::Error::ReadCsr(_)) { Code::InvalidArgument } else { Code::Internal };
             Status::new(code, Chain(&error).to_string())
         })?;
-        Ok(Response::new(api::KubeconfigResponse {
+        let note = credential(&certificate, "of the Kubernetes API");
+        let granted = api::KubeconfigResponse {
             cluster_name: facts.config.cluster.name.clone(),
             server: services::kubernetes_endpoint(&facts),
             certificate_authority: kubernetes.cert_pem().to_owned(),
             certificate,
-        }))
+        };
+        Ok(noted(granted, note))
     }
 
     async fn service_restart(
@@ -211,8 +257,9 @@ impl machine_server::Machine for Machine {
         request: Request<api::ServiceRestartRequest>,
     ) -> Answer<api::ServiceRestartResponse> {
         let service = request.into_inner().service;
+        let note = format!("restart of {service}");
         self.order(Order::Restart { service }).await?;
-        Ok(Response::new(api::ServiceRestartResponse {}))
+        Ok(noted(api::ServiceRestartResponse {}, note))
     }
 
     async fn service_signal(&self, request: Request<api::ServiceSignalRequest>) -> Answer<api::ServiceSignalResponse> {
@@ -221,24 +268,62 @@ impl machine_server::Machine for Machine {
         if !(1..=64).contains(&signal) {
             return Err(Status::invalid_argument(format!("there is no signal {signal}")));
         }
+        let note = format!("signal {signal} to {service}");
         self.order(Order::Signal { service, signal }).await?;
-        Ok(Response::new(api::ServiceSignalResponse {}))
+        Ok(noted(api::ServiceSignalResponse {}, note))
     }
 
     async fn reboot(&self, request: Request<api::RebootRequest>) -> Answer<api::RebootResponse> {
         let reason = reason(&request, &request.get_ref().reason);
-        self.order(Order::Shutdown { mode: ShutdownMode::Reboot, reason }).await?;
-        Ok(Response::new(api::RebootResponse {}))
+        self.order(Order::Shutdown { mode: ShutdownMode::Reboot, reason: reason.clone() }).await?;
+        Ok(noted(api::RebootResponse {}, reason))
     }
 
     async fn shutdown(&self, request: Request<api::ShutdownRequest>) -> Answer<api::ShutdownResponse> {
         let reason = reason(&request, &request.get_ref().reason);
-        self.order(Order::Shutdown { mode: ShutdownMode::PowerOff, reason }).await?;
-        Ok(Response::new(api::ShutdownResponse {}))
+        self.order(Order::Shutdown { mode: ShutdownMode::PowerOff, reason: reason.clone() }).await?;
+        Ok(noted(api::ShutdownResponse {}, reason))
     }
 }
 
 impl Machine {
+    /// Sends what is on record from `first` on, and with `follow` what comes later.
+    fn records(&self, first: u64, follow: bool) -> Lines<api::AuditRecord> {
+        let (lines, stream) = mpsc::channel(AHEAD);
+        let mut reader = self.audit.reader(first);
+        let mut last = self.audit.last();
+        tokio::spawn(async move {
+            loop {
+                let until = *last.borrow_and_update();
+                let read = tokio::task::spawn_blocking(move || (reader.lines(until), reader)).await;
+                let Ok((found, returned)) = read else { return };
+                reader = returned;
+                let found = match found {
+                    Ok(found) => found,
+                    Err(error) => {
+                        let status = Status::unavailable(format!("read the audit log: {error}"));
+                        return drop(lines.send(Err(status)).await);
+                    }
+                };
+                if found.is_empty() {
+                    if !follow {
+                        return;
+                    }
+                    tokio::select! {
+                        changed = last.changed() => if changed.is_err() { return },
+                        () = lines.closed() => return,
+                    }
+                }
+                for line in found {
+                    if lines.send(Ok(api::AuditRecord { line: line.into() })).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Box::pin(ReceiverStream::new(stream))
+    }
+
     fn facts(&self) -> Facts {
         self.about.facts.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -248,10 +333,25 @@ impl Machine {
     }
 }
 
+/// An answer with what the audit log shall say beside its outcome.
+pub(super) fn noted<T>(answer: T, note: String) -> Response<T> {
+    let mut response = Response::new(answer);
+    response.extensions_mut().insert(Noted(note));
+    response
+}
+
+/// What the audit log says about a certificate that was handed out.
+pub(super) fn credential(pem: &str, of: &str) -> String {
+    match pki::Peer::from_pem(pem) {
+        Ok(peer) => format!("certificate {} {of} for {} {:?}", peer.serial, peer.common_name, peer.organizations),
+        Err(error) => format!("a certificate {of} that cannot be read: {}", Chain(&error)),
+    }
+}
+
 /// Who asked, and the reason in printable characters: it appears on consoles.
 fn reason<T>(request: &Request<T>, given: &str) -> String {
     let caller = request.extensions().get::<super::connection::Caller>();
-    let who = caller.map_or("someone", |caller| caller.peer.common_name.as_str());
+    let who = caller.and_then(super::connection::Caller::name).unwrap_or("someone");
     let text = if given.is_empty() { format!("asked by {who}") } else { format!("asked by {who}: {given}") };
     text.chars().filter(|c| !c.is_control()).take(LONGEST_REASON).collect()
 }

@@ -19,8 +19,8 @@ use crate::node::Node;
 
 /// A certificate and its key.
 pub(crate) struct Credentials {
-    cert_pem: String,
-    key_pem: String,
+    pub(crate) cert_pem: String,
+    pub(crate) key_pem: String,
 }
 
 impl Credentials {

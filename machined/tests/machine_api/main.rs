@@ -1,6 +1,8 @@
 //! machined as a process on this machine, below a folder, with a PID 1 made for the test: what strangers, readers,
 //! operators and administrators can do, and what a damaged or misconfigured machine does.
 
+mod audit;
+mod claim;
 mod client;
 mod node;
 mod pid1;

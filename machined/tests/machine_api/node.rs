@@ -32,10 +32,10 @@ pub(crate) struct Node {
 impl Node {
     /// Starts machined in an empty folder and waits until it is ready.
     pub(crate) async fn start() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap()).await
+        Self::start_in(tempfile::tempdir().unwrap(), &[]).await
     }
 
-    async fn start_in(folder: tempfile::TempDir) -> Self {
+    async fn start_in(folder: tempfile::TempDir, arguments: &[&str]) -> Self {
         let root = folder.path().join("root");
         let pid1 = Pid1::start(&folder.path().join("init.sock"));
         let notify_path = folder.path().join("notify.sock");
@@ -49,6 +49,7 @@ impl Node {
             .arg(folder.path().join("init.sock"))
             .arg("--listen-address-file")
             .arg(&address_file)
+            .args(arguments)
             .env("NOTIFY_SOCKET", &notify_path)
             .stdin(Stdio::null())
             .kill_on_drop(true)
@@ -93,11 +94,30 @@ impl Node {
     }
 
     /// Stops it and starts it again in the same folder.
-    pub(crate) async fn restart(mut self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
+        self.restart_with(&[]).await
+    }
+
+    /// The same, with further arguments.
+    pub(crate) async fn restart_with(mut self, arguments: &[&str]) -> Self {
         assert!(self.terminate().await.success());
+        self.start_again_with(arguments).await
+    }
+
+    /// Ends it without a word.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Starts it in the same folder after it has ended.
+    pub(crate) async fn start_again(self) -> Self {
+        self.start_again_with(&[]).await
+    }
+
+    async fn start_again_with(self, arguments: &[&str]) -> Self {
         let Self { folder, mut pid1, .. } = self;
         pid1.stop();
-        Self::start_in(folder).await
+        Self::start_in(folder, arguments).await
     }
 
     async fn terminate(&mut self) -> ExitStatus {

@@ -118,6 +118,9 @@ pub fn through_their_types(body: &[u8]) -> Vec<u8> {
         ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration") => {
             again::<api::admissionregistration::v1::ValidatingWebhookConfiguration>(raw)
         }
+        ("apiextensions.k8s.io/v1", "CustomResourceDefinition") => {
+            again::<k8s_pb::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition>(raw)
+        }
         ("apiregistration.k8s.io/v1", "APIService") => {
             again::<k8s_pb::kube_aggregator::pkg::apis::apiregistration::v1::APIService>(raw)
         }

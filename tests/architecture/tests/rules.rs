@@ -11,7 +11,7 @@ enum Layer {
     Library,
     /// `api/*`, `pki`: vocabulary.
     Vocabulary,
-    /// `*/core`: decisions.
+    /// `*/core` and what lies beside the API server's: decisions.
     Core,
     /// `init/sys`: the one crate with `unsafe`.
     System,

@@ -171,7 +171,9 @@ pub fn take_change(
     resource.strategy.default(&mut new);
     form::complete(&resource.schema, &mut new);
     if let Some(manager) = context.manager {
-        apply::track(resource, subresource, Some(old), &mut new, manager, context.now);
+        let mut old = old.clone();
+        form::complete(&resource.schema, &mut old);
+        apply::track(resource, subresource, Some(&old), &mut new, manager, context.now);
     }
     Ok(new)
 }
@@ -184,35 +186,39 @@ pub fn finish_update(
     mut new: Object,
     context: &Context<'_>,
 ) -> Result<Updated, Status> {
+    let stored = old;
+    let mut old = stored.clone();
+    // An older release may have stored less.
+    form::complete(&resource.schema, &mut old);
     let strategy = &resource.strategy;
-    metadata::carry_over(&mut new, old);
-    let replacing = Replacing { old, part: Part::of(subresource) };
+    metadata::carry_over(&mut new, &old);
+    let replacing = Replacing { old: &old, part: Part::of(subresource) };
     strategy.prepare_update(&mut new, replacing, context)?;
     form::complete(&resource.schema, &mut new);
     if let Some(generation) = old.generation() {
         new.set(&["metadata", "generation"], generation);
     }
-    if strategy.generation_changes(&new, old) == Some(true) {
+    if strategy.generation_changes(&new, &old) == Some(true) {
         new.set(&["metadata", "generation"], old.generation().unwrap_or(0) + 1);
     }
     let mut errors = Errors::new();
     metadata::validate(resource, &new, &mut errors);
-    metadata::validate_update(&new, old, &mut errors);
+    metadata::validate_update(&new, &old, &mut errors);
     strategy.validate_update(&new, replacing, &mut errors);
     refuse_if_any(resource, &new, &errors)?;
 
-    let warnings = strategy.warnings(&new, Some(old));
+    let warnings = strategy.warnings(&new, Some(&old));
     new.remove(&["metadata", "resourceVersion"]);
-    let mut before = old.clone();
+    let mut before = old;
     before.remove(&["metadata", "resourceVersion"]);
-    let deletable = old.deletion_timestamp().is_some()
-        && old.integer(&["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) == 0
+    let deletable = before.deletion_timestamp().is_some()
+        && before.integer(&["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) == 0
         && new.finalizers().next().is_none()
         && !strategy.holds_back(&new);
     Ok(if deletable {
         Updated::Remove(Prepared { object: new, warnings })
     } else if new == before || apply::differ_in_times_only(&new, &before) {
-        Updated::Unchanged(Prepared { object: old.clone(), warnings })
+        Updated::Unchanged(Prepared { object: stored.clone(), warnings })
     } else {
         Updated::Store(Prepared { object: new, warnings })
     })
@@ -291,9 +297,9 @@ pub fn answer(resource: &Resource, namespace: Option<&str>, question: Object, us
     crate::kinds::answer(resource, namespace, question, user)
 }
 
-/// The status of a part of the control plane: `wrong` says what is the matter with it, if anything.
-pub fn component_status(name: &str, wrong: Option<&str>) -> Object {
-    crate::kinds::component_status(name, wrong)
+/// The status of a part of the control plane: whether it is well, what it says, and what kept it from saying anything.
+pub fn component_status(name: &str, well: bool, message: &str, error: &str) -> Object {
+    crate::kinds::component_status(name, well, message, error)
 }
 
 fn check_name(wanted: &str, object: &Object) -> Result<(), Status> {

@@ -1,13 +1,14 @@
 //! The form of objects that clients rely on: what upstream's types write even when nobody set it is there.
 //!
-//! Clients with strict types (generated from the same definitions) refuse objects that lack a required number or flag.
+//! Clients with strict types (generated from the same definitions) refuse objects that lack a required number or flag. Lists that
+//! nobody set, and times that are no pointers upstream, are null.
 
 use kinds::{Schema, schemas};
 use serde_json::Value;
 
 use crate::object::Object;
 
-/// Fills in the zeros and the empty parts that are always written (see [`kinds::Struct::written`]), wherever their owner is there.
+/// Fills in the zeros, the empty parts and the nulls that are always written (see [`kinds::Struct::written`]), wherever their owner is there.
 pub(crate) fn complete(definition: &str, object: &mut Object) {
     members(definition, object.map_mut());
 }
@@ -29,6 +30,8 @@ fn members(definition: &str, object: &mut serde_json::Map<String, Value>) {
 fn within(schema: &Schema, value: &mut Value) {
     match (schema, value) {
         (Schema::Struct(definition), Value::Object(object)) => members(definition, object),
+        (Schema::Either(either), Value::Object(object)) => members(&either.definition, object),
+        (Schema::Either(either), other) => within(&either.other, other),
         (Schema::List(items), Value::Array(values)) => values.iter_mut().for_each(|value| within(items, value)),
         (Schema::Map(values), Value::Object(object)) => object.values_mut().for_each(|value| within(values, value)),
         _ => {}
@@ -75,6 +78,22 @@ mod tests {
         assert_eq!(set["spec"].get("minReadySeconds"), None);
         let secret = completed("io.k8s.api.core.v1.Secret", json!({ "metadata": {} }));
         assert_eq!(secret, json!({ "metadata": {} }));
+    }
+
+    #[test]
+    fn lists_and_times_that_nobody_set_are_null() {
+        let role = completed("io.k8s.api.rbac.v1.Role", json!({ "metadata": {} }));
+        assert_eq!(role, json!({ "metadata": {}, "rules": null }));
+        let rules = json!([{ "verbs": ["get"] }]);
+        let role = completed("io.k8s.api.rbac.v1.Role", json!({ "metadata": {}, "rules": rules }));
+        assert_eq!(role["rules"], rules);
+        let condition = json!({ "type": "Ready", "status": "True", "lastTransitionTime": "2026-08-01T10:00:00Z" });
+        let pod = completed("io.k8s.api.core.v1.Pod", json!({ "status": { "conditions": [condition] } }));
+        let seen = &pod["status"]["conditions"][0];
+        assert_eq!(
+            (seen.get("lastProbeTime"), &seen["lastTransitionTime"]),
+            (Some(&Value::Null), &condition["lastTransitionTime"])
+        );
     }
 
     #[test]

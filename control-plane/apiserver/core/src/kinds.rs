@@ -9,6 +9,7 @@ mod batch;
 mod certificates;
 mod component_status;
 pub mod config_map;
+mod custom_resource_definition;
 mod device;
 mod disruption_budget;
 mod endpoint_slice;
@@ -108,6 +109,9 @@ fn strategy(group: &str, version: &str, kind: &str) -> Option<Arc<dyn Strategy>>
             Arc::new(admission::Binding { validating: true })
         }
         ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => Arc::new(admission::VALIDATING),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            Arc::new(custom_resource_definition::CustomResourceDefinition)
+        }
         ("apiregistration.k8s.io", "APIService") => Arc::new(api_service::ApiService),
         ("apps", "ControllerRevision") => Arc::new(apps::ControllerRevision),
         ("apps", "DaemonSet") => Arc::new(apps::DaemonSet),

@@ -12,7 +12,6 @@ pub mod decode;
 pub mod discovery;
 pub mod engine;
 pub mod eviction;
-pub mod field;
 pub mod flow;
 mod form;
 pub mod kinds;
@@ -36,6 +35,7 @@ pub mod table;
 pub mod time;
 pub mod user;
 
+pub use field;
 pub use object::Object;
 pub use registry::Registry;
 pub use resource::Resource;

@@ -1,13 +1,11 @@
 //! The shapes names, label keys and values must have, and what is said when they have another.
 
-use crate::field::{Errors, Path};
+use field::names::{LABEL_LENGTH, SUBDOMAIN_LENGTH, is_label, is_lower, too_long};
+pub use field::names::{dns_label, dns_subdomain};
+use field::{Errors, Path};
+
 use crate::strategy::NameRule;
 
-const LABEL_MESSAGE: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end \
-     with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const SUBDOMAIN_MESSAGE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
-     start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
-     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL_1035_MESSAGE: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
      character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is \
      '[a-z]([-a-z0-9]*[a-z0-9])?')";
@@ -19,51 +17,6 @@ const LABEL_VALUE_MESSAGE: &str = "a valid label must be an empty string or cons
      '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 const CONFIG_KEY_MESSAGE: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or \
      'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
-
-const LABEL_LENGTH: usize = 63;
-const SUBDOMAIN_LENGTH: usize = 253;
-
-fn too_long(limit: usize) -> String {
-    format!("must be no more than {limit} bytes")
-}
-
-fn is_lower(byte: u8) -> bool {
-    byte.is_ascii_lowercase() || byte.is_ascii_digit()
-}
-
-fn is_label(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    match (bytes.first(), bytes.last()) {
-        (Some(&first), Some(&last)) => {
-            is_lower(first) && is_lower(last) && bytes.iter().all(|&byte| is_lower(byte) || byte == b'-')
-        }
-        _ => false,
-    }
-}
-
-/// What is wrong with a DNS-1123 label.
-pub fn dns_label(text: &str) -> Vec<String> {
-    let mut wrong = Vec::new();
-    if text.len() > LABEL_LENGTH {
-        wrong.push(too_long(LABEL_LENGTH));
-    }
-    if !is_label(text) {
-        wrong.push(LABEL_MESSAGE.to_owned());
-    }
-    wrong
-}
-
-/// What is wrong with a DNS-1123 subdomain.
-pub fn dns_subdomain(text: &str) -> Vec<String> {
-    let mut wrong = Vec::new();
-    if text.len() > SUBDOMAIN_LENGTH {
-        wrong.push(too_long(SUBDOMAIN_LENGTH));
-    }
-    if !text.split('.').all(is_label) {
-        wrong.push(SUBDOMAIN_MESSAGE.to_owned());
-    }
-    wrong
-}
 
 /// What is wrong with a DNS-1035 label.
 pub fn dns_1035_label(text: &str) -> Vec<String> {

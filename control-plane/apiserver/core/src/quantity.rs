@@ -180,6 +180,20 @@ impl fmt::Display for Quantity {
     }
 }
 
+impl Quantity {
+    /// In thousand-millionths.
+    pub fn nanos(&self) -> i128 {
+        self.nanos
+    }
+
+    /// Another amount in the same form, cut to what an amount may be.
+    #[must_use]
+    pub fn with_nanos(self, nanos: i128) -> Self {
+        let largest = i128::from(i64::MAX) * NANO;
+        Self { nanos: nanos.clamp(-largest, largest), form: self.form }
+    }
+}
+
 const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 const DECIMAL: [(&str, i32); 10] =
     [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];

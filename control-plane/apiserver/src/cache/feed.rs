@@ -156,7 +156,10 @@ impl Cache {
         let revision = {
             let mut state = self.write();
             match step {
-                WatchStep::Progress { revision } if sound => state.advance(revision),
+                WatchStep::Progress { revision } if sound => {
+                    self.counts.bookmarks.one();
+                    state.advance(revision);
+                }
                 WatchStep::Progress { .. } => return,
                 WatchStep::Events(events) => {
                     self.counts.received.add(events.len());

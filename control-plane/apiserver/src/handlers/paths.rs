@@ -51,7 +51,7 @@ async fn answer(
     Ok(match trimmed {
         "/" => Some(plain(&json!({ "paths": app.documents.paths() }))),
         "/version" => Some(plain(&version())),
-        "/metrics" => Some(metrics(app)),
+        "/metrics" => Some(metrics(app).await),
         "/metrics/slis" => Some(exposition(app.metrics.health.render())),
         "/statusz" => Some(zpages::serve(app, Page::Statusz, headers)?),
         "/flagz" => Some(zpages::serve(app, Page::Flagz, headers)?),
@@ -111,7 +111,7 @@ pub(super) fn version() -> Value {
     })
 }
 
-fn metrics(app: &App) -> Answer {
+async fn metrics(app: &App) -> Answer {
     let mut resources: Vec<ResourceSample<'_>> = app
         .caches()
         .map(|cache| ResourceSample {
@@ -124,7 +124,7 @@ fn metrics(app: &App) -> Answer {
         })
         .collect();
     resources.sort_unstable_by_key(|one| (one.group, one.resource));
-    let mut page = app.metrics.render(&resources, &version());
+    let mut page = app.metrics.render(&resources, &version(), app.store.size().await);
     app.admission.write_metrics(&mut page);
     if let Some(flow) = &app.flow {
         flow.write_metrics(&mut page);

@@ -34,6 +34,8 @@ impl Counter {
 pub(crate) struct ResourceCounts {
     /// Changes the store told of.
     pub(crate) received: Counter,
+    /// Times the store told how far it is.
+    pub(crate) bookmarks: Counter,
     /// Lists the cache was filled from.
     pub(crate) initializations: Counter,
     /// Lists answered from the cache.
@@ -60,6 +62,7 @@ impl Default for ResourceCounts {
     fn default() -> Self {
         Self {
             received: Counter::default(),
+            bookmarks: Counter::default(),
             initializations: Counter::default(),
             lists: Counter::default(),
             fetched: Counter::default(),
@@ -132,6 +135,10 @@ pub(super) fn write(resources: &[ResourceSample<'_>], out: &mut String) {
     for one in resources {
         let _ = writeln!(out, "apiserver_watch_cache_resource_version{{{}}} {}", labels(one), one.revision);
     }
+    head(out, "etcd_bookmark_counts", "gauge", "Times the store told how far it is.");
+    for one in resources {
+        let _ = writeln!(out, "etcd_bookmark_counts{{{}}} {}", labels(one), one.counts.bookmarks.get());
+    }
     for (name, help, index, of) in COUNTERS {
         head(out, name, "counter", help);
         let index = if index { ",index=\"\"" } else { "" };
@@ -159,6 +166,7 @@ mod tests {
     fn a_resource_is_shown_with_what_was_counted() {
         let counts = ResourceCounts::default();
         counts.lists.one();
+        counts.bookmarks.add(2);
         counts.fetched.add(7);
         counts.events.observe(1500);
         let sample = |group, resource| ResourceSample {
@@ -176,6 +184,7 @@ mod tests {
             "apiserver_storage_objects{resource=\"pods\"} 3\n",
             "apiserver_storage_objects{resource=\"deployments.apps\"} 3\n",
             "apiserver_watch_cache_resource_version{group=\"\",resource=\"pods\"} 9\n",
+            "etcd_bookmark_counts{group=\"\",resource=\"pods\"} 2\n",
             "apiserver_cache_list_total{group=\"\",resource=\"pods\",index=\"\"} 1\n",
             "apiserver_cache_list_fetched_objects_total{group=\"\",resource=\"pods\",index=\"\"} 7\n",
             "apiserver_watch_events_total{group=\"\",resource=\"pods\",version=\"v1\"} 1\n",

@@ -13,6 +13,14 @@ struct Series {
     errors: u64,
 }
 
+/// Writes how large the store is, if it says so.
+pub(super) fn write_size(bytes: Option<i64>, out: &mut String) {
+    head(out, "apiserver_storage_size_bytes", "gauge", "Size of the store's data, in bytes.");
+    if let Some(bytes) = bytes {
+        let _ = writeln!(out, "apiserver_storage_size_bytes{{storage_cluster_id=\"etcd-0\"}} {bytes}");
+    }
+}
+
 /// All calls to the store, by operation.
 #[derive(Debug, Default)]
 pub(super) struct StoreCalls(BTreeMap<&'static str, Series>);

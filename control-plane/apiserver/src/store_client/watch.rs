@@ -19,6 +19,9 @@ use super::{StoreClient, prefix_end};
 /// How long a member may take to open a watch before the next one is asked.
 const OPEN: Duration = Duration::from_secs(5);
 
+/// How long a member may take to say how large it is: whoever reads metrics waits for it.
+const SIZE: Duration = Duration::from_secs(1);
+
 /// Why a watch ended or could not begin.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WatchError {
@@ -66,6 +69,14 @@ pub(crate) struct StoreWatch {
 }
 
 impl StoreClient {
+    /// How large the store's data are, in bytes; nothing if it does not say so in time.
+    pub(crate) async fn size(&self) -> Option<i64> {
+        let (_, channel) = self.watch_channel();
+        let mut client = MaintenanceClient::new(channel);
+        let answer = tokio::time::timeout(SIZE, client.status(StatusRequest {})).await.ok()?.ok()?;
+        Some(answer.into_inner().db_size)
+    }
+
     /// Watches `prefix` from `revision` on, at the preferred member; a failure makes the next one preferred.
     pub(crate) async fn watch(&self, prefix: &str, revision: i64) -> Result<StoreWatch, WatchError> {
         let (index, channel) = self.watch_channel();

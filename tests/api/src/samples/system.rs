@@ -10,6 +10,32 @@ pub const SIGNING_REQUEST: &str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tL
 pub const AUTHORITY: &str =
     include_str!("../../../../control-plane/apiserver/core/src/kinds/certificates/testdata/authority.pem");
 
+/// A definition of widgets, whose schema has every form a part of it may have.
+fn definition() -> serde_json::Value {
+    let schema = json!({ "type": "object", "properties": { "spec": {
+        "type": "object", "required": ["size"], "x-kubernetes-validations": [{ "rule": "self.size > 0", "message": "too small" }],
+        "properties": {
+            "size": { "type": "integer", "format": "int32", "minimum": 0, "default": 0 },
+            "color": { "type": "string", "enum": ["red", "blue"], "default": "red", "maxLength": 4 },
+            "labels": { "type": "object", "additionalProperties": { "type": "string" } },
+            "any": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+            "port": { "x-kubernetes-int-or-string": true, "anyOf": [{ "type": "integer" }, { "type": "string" }] },
+            "parts": {
+                "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+                "items": { "type": "object", "required": ["name"], "properties": { "name": { "type": "string" } } },
+            },
+        },
+    } } });
+    json!({ "spec": {
+        "group": "example.com", "scope": "Namespaced", "names": { "plural": "widgets", "kind": "Widget", "shortNames": ["wd"] },
+        "versions": [{
+            "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": schema }, "subresources": { "status": {} },
+            "additionalPrinterColumns": [{ "name": "Size", "type": "integer", "jsonPath": ".spec.size" }],
+            "selectableFields": [{ "jsonPath": ".spec.color" }],
+        }],
+    } })
+}
+
 /// One of every kind of these.
 pub(super) fn samples() -> Vec<Sample> {
     let rule = json!({ "operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"] });
@@ -190,5 +216,14 @@ pub(super) fn samples() -> Vec<Sample> {
         &["Name", "Service", "Available", "Age"],
     );
     all.push(Sample { name: "v1.nobody.example.com", ..remote });
+    let definition = sample(
+        "apiextensions.k8s.io/v1",
+        "customresourcedefinitions",
+        "CustomResourceDefinition",
+        false,
+        definition(),
+        &["Name", "Scope", "Versions", "Created At"],
+    );
+    all.push(Sample { name: "widgets.example.com", ..definition });
     all
 }

@@ -5,6 +5,7 @@
 mod apimachinery {
     pub(crate) mod aggregated_discovery;
     pub(crate) mod chunking;
+    pub(crate) mod custom_resource_definition;
     pub(crate) mod discovery;
     pub(crate) mod field_validation;
     pub(crate) mod flowcontrol;
@@ -112,6 +113,7 @@ fn all() -> Vec<Behaviour> {
     [
         apimachinery::aggregated_discovery::BEHAVIOURS,
         apimachinery::chunking::BEHAVIOURS,
+        apimachinery::custom_resource_definition::BEHAVIOURS,
         apimachinery::discovery::BEHAVIOURS,
         apimachinery::field_validation::BEHAVIOURS,
         apimachinery::flowcontrol::BEHAVIOURS,
@@ -214,5 +216,5 @@ fn the_list_only_grows() {
     let (needs_a_server, green, part) = (sum(|one| one.needs_a_server), sum(|one| one.green), sum(|one| one.part));
     // As many as upstream has in this release.
     assert_eq!(needs_a_server, 121);
-    assert_eq!((green, part), (96, 46), "this number goes up");
+    assert_eq!((green, part), (97, 46), "this number goes up");
 }

@@ -258,7 +258,7 @@ async fn the_systems_own_kinds_are_shown(cluster: Cluster) {
             "NAME PRIORITYLEVEL MATCHINGPRECEDENCE DISTINGUISHERMETHOD AGE MISSINGPL",
             "catch-all catch-all 10000 ByUser",
         ),
-        ("cs", "NAME STATUS MESSAGE ERROR", "etcd-0 Healthy ok"),
+        ("cs", "NAME STATUS MESSAGE ERROR", "controller-manager "),
     ] {
         let (heading, cells) = first(&["get", resource]).await;
         assert_eq!(heading.join(" "), head, "{resource}");
@@ -268,6 +268,7 @@ async fn the_systems_own_kinds_are_shown(cluster: Cluster) {
     for line in [
         "certificatesigningrequests csr certificates.k8s.io/v1 false CertificateSigningRequest",
         "componentstatuses cs v1 false ComponentStatus",
+        "customresourcedefinitions crd,crds apiextensions.k8s.io/v1 false CustomResourceDefinition",
         "ipaddresses ip networking.k8s.io/v1 false IPAddress",
         "tokenreviews authentication.k8s.io/v1 false TokenReview",
         "bindings v1 true Binding",

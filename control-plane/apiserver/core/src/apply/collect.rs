@@ -109,7 +109,7 @@ fn check_leaf(value: &Value, schema: &'static Schema, path: &str, faults: &mut F
         }
         (Schema::List(_), other) => Some(format!("expected list, got &{{{}}}", Go(other))),
         (Schema::Map(_) | Schema::Struct(_), other) => Some(format!("expected map, got &{{{}}}", Go(other))),
-        (Schema::Any, _) => None,
+        (Schema::Any | Schema::Either(_), _) => None,
         (Schema::Text | Schema::Bytes | Schema::Time | Schema::MicroTime, other) => (!other.is_string())
             .then(|| format!("expected string, got &value.valueUnstructured{{Value:{}}}", Go(other))),
         (Schema::Int32 | Schema::Int64 | Schema::Float, other) => {

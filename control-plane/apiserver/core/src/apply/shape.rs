@@ -59,6 +59,7 @@ impl Shape {
             | Schema::Quantity
             | Schema::IntOrString
             | Schema::Any
+            | Schema::Either(_)
             | Schema::List(_) => Self::Leaf(schema),
         }
     }

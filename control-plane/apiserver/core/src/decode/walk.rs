@@ -108,6 +108,7 @@ fn type_name(schema: &Schema) -> String {
             let (short, package) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
             format!("{package}.{short}")
         }
+        Schema::Either(either) => type_name(&Schema::Struct(either.definition.clone())),
     }
 }
 
@@ -118,7 +119,7 @@ fn zero(schema: &Schema) -> Value {
         Schema::Int32 | Schema::Int64 | Schema::IntOrString => 0.into(),
         Schema::Float => Number::from_f64(0.0).map_or(Value::Null, Value::Number),
         Schema::Flag => false.into(),
-        Schema::Bytes | Schema::Any | Schema::Time | Schema::MicroTime => Value::Null,
+        Schema::Bytes | Schema::Any | Schema::Time | Schema::MicroTime | Schema::Either(_) => Value::Null,
         Schema::Quantity => "0".into(),
         Schema::List(_) => Value::Array(Vec::new()),
         Schema::Map(_) | Schema::Struct(_) => Value::Object(Map::new()),
@@ -145,6 +146,13 @@ impl<'w, 's> Node<'w, 's> {
             None | Some(Schema::Any) => Value::Null,
             Some(Schema::Quantity) => {
                 self.walk.fault(crate::quantity::QuantityError::Format.to_string());
+                Value::Null
+            }
+            Some(Schema::Either(either)) => {
+                // Where it is a list or a struct, upstream takes anything else for neither.
+                if either.other == Schema::Flag {
+                    self.walk.fault("boolean or JSON schema expected".to_owned());
+                }
                 Value::Null
             }
             Some(schema @ (Schema::IntOrString | Schema::Time | Schema::MicroTime)) => {
@@ -238,7 +246,9 @@ impl<'w, 's> Node<'w, 's> {
             let drop = match &value {
                 Value::Null => true,
                 // An empty list says no more than none, except that an empty list of owners is a wish to forget them.
-                Value::Array(items) => items.is_empty() && key != "managedFields",
+                Value::Array(items) => {
+                    items.is_empty() && key != "managedFields" && !matches!(field.schema, Schema::Any)
+                }
                 Value::Object(map) => map.is_empty() && matches!(field.schema, Schema::Map(_)),
                 Value::Bool(flag) => !flag && field.zero == Zero::Dropped,
                 Value::Number(number) => number.as_i64() == Some(0) && field.zero == Zero::Dropped,
@@ -299,6 +309,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
     fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Value, E> {
         Ok(match self.schema {
             None | Some(Schema::Any | Schema::Flag) => value.into(),
+            Some(Schema::Either(either)) if either.other == Schema::Flag => value.into(),
             Some(_) => self.mismatch("bool"),
         })
     }
@@ -339,6 +350,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
         let schema = match self.schema {
             None | Some(Schema::Any) => self.schema,
             Some(Schema::List(items)) => Some(&**items),
+            Some(Schema::Either(either)) if let Schema::List(items) = &either.other => Some(&**items),
             Some(_) => {
                 while items.next_element::<IgnoredAny>()?.is_some() {}
                 return Ok(self.mismatch("array"));
@@ -365,6 +377,10 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
             Some(Schema::Struct(name)) => match kinds::schemas().get(name) {
                 Some(owner) => self.fields(owner, entries),
                 None => Err(A::Error::custom(format!("no schema for {name}"))),
+            },
+            Some(Schema::Either(either)) => match kinds::schemas().get(&either.definition) {
+                Some(owner) => self.fields(owner, entries),
+                None => Err(A::Error::custom(format!("no schema for {}", either.definition))),
             },
             Some(_) => {
                 while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}

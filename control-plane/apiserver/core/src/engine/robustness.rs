@@ -88,6 +88,8 @@ impl Noise {
                 Value::Object((0..count).map(|_| (self.text(), self.value(values, depth))).collect())
             }
             Schema::Struct(name) => self.fields(name, depth),
+            Schema::Either(either) if self.below(2) == 0 => self.fields(&either.definition, depth),
+            Schema::Either(either) => self.value(&either.other, depth),
         }
     }
 

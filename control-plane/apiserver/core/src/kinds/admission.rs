@@ -5,7 +5,7 @@ mod rules;
 mod webhook;
 
 pub(super) use policy::{Binding, MutatingAdmissionPolicy, ValidatingAdmissionPolicy};
-pub(super) use webhook::{MUTATING, VALIDATING};
+pub(super) use webhook::{MUTATING, VALIDATING, validate_service, validate_url};
 
 #[cfg(test)]
 mod tests;

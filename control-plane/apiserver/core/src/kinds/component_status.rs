@@ -24,14 +24,16 @@ impl Strategy for ComponentStatus {
     }
 }
 
-/// The status of a part: `None` is well, else what is wrong.
-pub(crate) fn of(name: &str, wrong: Option<&str>) -> Object {
+/// The status of a part: whether it is well, what it says, and what kept it from saying anything.
+pub(crate) fn of(name: &str, well: bool, message: &str, error: &str) -> Object {
     let mut object = Object::new("v1", "ComponentStatus");
     object.set(&["metadata", "name"], name);
-    let condition = match wrong {
-        None => json!({ "type": "Healthy", "status": "True", "message": "ok" }),
-        Some(error) => json!({ "type": "Healthy", "status": "False", "error": error }),
-    };
+    let mut condition = json!({ "type": "Healthy", "status": if well { "True" } else { "False" } });
+    for (member, value) in [("message", message), ("error", error)] {
+        if !value.is_empty() {
+            condition[member] = value.into();
+        }
+    }
     object.set(&["conditions"], vec![condition]);
     object
 }
@@ -43,8 +45,8 @@ mod tests {
 
     #[test]
     fn a_table_tells_the_well_from_the_unwell() {
-        let cells = |wrong| ComponentStatus.cells(&of("etcd-0", wrong), context().now);
-        assert_eq!(cells(None), ["etcd-0", "Healthy", "ok", ""]);
-        assert_eq!(cells(Some("away")), ["etcd-0", "Unhealthy", "", "away"]);
+        let cells = |well, message, error| ComponentStatus.cells(&of("etcd-0", well, message, error), context().now);
+        assert_eq!(cells(true, "ok", ""), ["etcd-0", "Healthy", "ok", ""]);
+        assert_eq!(cells(false, "", "away"), ["etcd-0", "Unhealthy", "", "away"]);
     }
 }

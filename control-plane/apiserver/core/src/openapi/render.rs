@@ -133,6 +133,12 @@ fn schema_v2(map: Map<String, Value>) -> Map<String, Value> {
                     old.extend(schema_v2(only));
                 }
             }
+            // What stands here are names of fields, some of which are words of schemas too.
+            ("properties", Value::Object(fields)) => {
+                let fields: Map<String, Value> =
+                    fields.into_iter().map(|(name, field)| (name, schema(field, Dialect::V2))).collect();
+                old.insert(key, Value::Object(fields));
+            }
             // That a struct is part of its owner is said in v3 only.
             ("default", Value::Object(_)) => {}
             ("$ref", Value::String(text)) => {
@@ -156,5 +162,7 @@ mod tests {
         assert_eq!(schema(port, Dialect::V2), json!({ "description": "d", "$ref": "#/definitions/x.Y" }));
         let either = json!({ "format": "int-or-string", "oneOf": [{ "type": "string" }, { "type": "integer" }] });
         assert_eq!(schema(either, Dialect::V2), json!({ "format": "int-or-string", "type": "string" }));
+        let fields = json!({ "properties": { "default": { "description": "d" }, "allOf": { "type": "array" } } });
+        assert_eq!(schema(fields.clone(), Dialect::V2), fields);
     }
 }

@@ -75,6 +75,7 @@ fn struct_of(schema: &Schema) -> Option<&'static Struct> {
     match schema {
         Schema::Struct(name) => kinds::schemas().get(name),
         Schema::List(items) | Schema::Map(items) => struct_of(items),
+        Schema::Either(either) => kinds::schemas().get(&either.definition),
         Schema::Text
         | Schema::Int32
         | Schema::Int64

@@ -3,15 +3,15 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use kinds::Schema;
 use kinds::wire::{self, Message, Slot};
+use kinds::{Either, Schema};
 use serde_json::{Map, Value};
 
 use super::MAGIC;
 use crate::status::Status;
 use crate::time;
 
-/// Depth of nested messages. The deepest type of ours nests about 12.
+/// Depth of nested messages. Only schemas of custom resources nest without an end of their own.
 const MAX_DEPTH: u32 = 64;
 
 /// Reads a body that holds an object with the given definition name, and returns it as JSON.
@@ -267,6 +267,7 @@ fn element(schema: &Schema, wire: Wire<'_>, depth: u32) -> Result<Value, &'stati
             }
             Ok(Value::Null)
         }
+        (Schema::Either(either), Wire::Bytes(bytes)) => either_form(either, bytes, depth),
         // A list that is itself a value is a message with the list in it.
         (Schema::List(inner), Wire::Bytes(bytes)) => {
             let depth = depth.checked_sub(1).ok_or("it nests too deep")?;
@@ -280,6 +281,28 @@ fn element(schema: &Schema, wire: Wire<'_>, depth: u32) -> Result<Value, &'stati
         }
         (schema, wire) => scalar(schema, wire),
     }
+}
+
+/// Reads a value of one of two forms: a list wins over a struct, which wins over a flag.
+fn either_form(either: &Either, bytes: &[u8], depth: u32) -> Result<Value, &'static str> {
+    let (mut object, mut other) = (None, Map::new());
+    for field in Fields(bytes) {
+        match field? {
+            (number, Wire::Bytes(bytes)) if number == either.number => {
+                structure(&either.definition, bytes, object.get_or_insert_default(), depth)?;
+            }
+            (number, wire) if number == either.other_number => {
+                member("", &either.other, true, wire, &mut other, depth)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(match (object, other.remove(""), &either.other) {
+        (None, Some(other), _) | (Some(_), Some(other @ Value::Array(_)), _) => other,
+        (Some(object), _, _) => Value::Object(object),
+        (None, None, Schema::Flag) => false.into(),
+        (None, None, _) => Value::Null,
+    })
 }
 
 fn scalar(schema: &Schema, wire: Wire<'_>) -> Result<Value, &'static str> {

@@ -4,8 +4,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use kinds::Schema;
 use kinds::wire::{self, Message, Slot};
+use kinds::{Either, Schema};
 use serde_json::{Map, Value};
 
 pub(crate) const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -148,6 +148,7 @@ fn element(at: u32, schema: &Schema, value: &Value, out: &mut Vec<u8>) {
             text(3, value, out);
         }),
         (Schema::Any, value) => nested(at, out, |out| text(1, &value.to_string(), out)),
+        (Schema::Either(either), value) => nested(at, out, |out| either_form(either, value, out)),
         // A list that is itself a value, such as the extra attributes of a user, is a message with the list in it.
         (Schema::List(inner), Value::Array(list)) => {
             nested(at, out, |out| list.iter().for_each(|value| element(1, inner, value, out)));
@@ -160,6 +161,17 @@ fn element(at: u32, schema: &Schema, value: &Value, out: &mut Vec<u8>) {
         (Schema::Int32 | Schema::Int64 | Schema::Flag, Value::Null) => number(at, 0, out),
         (_, _) => {}
     }
+}
+
+/// The message of a value of one of two forms. Where the other one is a flag, a struct stands for its being set.
+fn either_form(either: &Either, value: &Value, out: &mut Vec<u8>) {
+    if !value.is_object() {
+        return member(either.other_number, &either.other, value, out);
+    }
+    if either.other == Schema::Flag {
+        number(either.other_number, 1, out);
+    }
+    element(either.number, &Schema::Struct(either.definition.clone()), value, out);
 }
 
 /// A time, cut to whole multiples of `unit` nanoseconds.

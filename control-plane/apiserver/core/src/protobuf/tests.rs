@@ -144,6 +144,8 @@ fn forget_in(schema: &Schema, value: &mut Value) {
         (Schema::Struct(definition), Value::Object(object)) => forget_zeros(definition, object),
         (Schema::List(inner), Value::Array(list)) => list.iter_mut().for_each(|one| forget_in(inner, one)),
         (Schema::Map(inner), Value::Object(map)) => map.values_mut().for_each(|one| forget_in(inner, one)),
+        (Schema::Either(either), Value::Object(object)) => forget_zeros(&either.definition, object),
+        (Schema::Either(either), other) => forget_in(&either.other, other),
         _ => {}
     }
 }
@@ -274,7 +276,14 @@ fn values(schema: &Schema, depth: u32) -> BoxedStrategy<Value> {
             .prop_map(|map| Value::Object(map.into_iter().collect()))
             .boxed(),
         Schema::Struct(definition) => structs(definition, depth),
+        Schema::Either(either) => prop_oneof![structs(&either.definition, depth), other(&either.other, depth)].boxed(),
     }
+}
+
+/// The other form of a value with two: a list that says something.
+fn other(schema: &Schema, depth: u32) -> BoxedStrategy<Value> {
+    let says = |value: &Value| value.as_array().is_none_or(|list| !list.is_empty());
+    values(schema, depth).prop_filter("an empty list is none", says).boxed()
 }
 
 /// Objects of a definition with some of its fields.

@@ -153,7 +153,8 @@ fn validate_reviews(hook: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn validate_url(url: &str, path: &Path, errors: &mut Errors) {
+/// Checks where a server is.
+pub(in crate::kinds) fn validate_url(url: &str, path: &Path, errors: &mut Errors) {
     let Some((scheme, rest)) = url.split_once("://") else {
         let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
         let why = format!("'https' is the only allowed URL scheme{URL_FORM}");
@@ -181,7 +182,8 @@ fn validate_url(url: &str, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn validate_service(service: &Value, path: &Path, errors: &mut Errors) {
+/// Checks which service a server is behind.
+pub(in crate::kinds) fn validate_service(service: &Value, path: &Path, errors: &mut Errors) {
     for name in ["name", "namespace"] {
         if text(service, name).is_empty() {
             errors.required(&path.child(name), &format!("service {name} is required"));

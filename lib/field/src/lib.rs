@@ -1,5 +1,7 @@
 //! Field paths and the errors that name them, in the words every client of Kubernetes knows.
 
+pub mod names;
+
 use std::fmt;
 
 use serde_json::Value;
@@ -129,6 +131,11 @@ impl Errors {
         self.0.is_empty()
     }
 
+    /// Puts them in the order of their texts.
+    pub fn sort(&mut self) {
+        self.0.sort_by_cached_key(ToString::to_string);
+    }
+
     /// Adds all of `other`.
     pub fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
@@ -205,6 +212,24 @@ impl Errors {
     }
 }
 
+/// All on one line: one error as it is, several in brackets; what is said twice is written once.
+impl fmt::Display for Errors {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut texts: Vec<String> = Vec::with_capacity(self.0.len());
+        for text in self.0.iter().map(ToString::to_string) {
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        match texts.as_slice() {
+            [one] => out.write_str(one),
+            many => write!(out, "[{}]", many.join(", ")),
+        }
+    }
+}
+
+impl std::error::Error for Errors {}
+
 /// A value as it stands in a message: strings quoted, numbers bare, structures as JSON.
 fn show(value: &Value) -> String {
     value.to_string()
@@ -213,6 +238,16 @@ fn show(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_errors_stand_in_brackets() {
+        let mut errors = Errors::new();
+        errors.required(&Path::new("a"), "");
+        assert_eq!(errors.to_string(), "a: Required value");
+        errors.duplicate(&Path::new("b"), 1);
+        errors.required(&Path::new("a"), "");
+        assert_eq!(errors.to_string(), "[a: Required value, b: Duplicate value: 1]");
+    }
 
     #[test]
     fn errors_read_as_clients_expect() {
