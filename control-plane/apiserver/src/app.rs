@@ -7,6 +7,7 @@ use apiserver_core::{Registry, Resource};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Admission;
 use crate::authentication::Authentication;
 use crate::authorization::Authorization;
 use crate::cache::Cache;
@@ -68,6 +69,8 @@ pub(crate) struct App {
     pub(crate) flow: Option<Arc<Flow>>,
     /// The plain limit.
     pub(crate) inflight: InFlight,
+    /// What writes pass besides the rules of their kinds.
+    pub(crate) admission: Admission,
 }
 
 impl App {
@@ -78,6 +81,7 @@ impl App {
         authentication: Authentication,
         store: Arc<StoreClient>,
         metrics: Arc<Metrics>,
+        admission: Admission,
     ) -> Self {
         let mut caches: HashMap<String, Arc<Cache>> = HashMap::new();
         for row in registry.iter().filter(|row| row.stored) {
@@ -103,6 +107,7 @@ impl App {
             store,
             caches,
             metrics,
+            admission,
         }
     }
 

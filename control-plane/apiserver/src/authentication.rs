@@ -290,7 +290,7 @@ async fn joining(app: &App, token: &str) -> Option<User> {
         cached
     } else {
         let user = writes::own_user();
-        let writer = Writer { app, row, user: &user, dry_run: false, manager: None };
+        let writer = Writer { app, row, user: &user, dry_run: false, manager: None, admitted: None };
         writer.live(&key, "get").await.ok()??.object
     };
     match token.user(&secret, jiff::Timestamp::now()) {

@@ -144,7 +144,7 @@ async fn remove_stale_rows(app: &Arc<App>) -> Result<(), BootstrapError> {
     let Some(cache) = app.cache(row) else { return Ok(()) };
     let prefix = row.key_prefix(None);
     let user = writes::own_user();
-    let writer = Writer { app, row, user: &user, dry_run: false, manager: None };
+    let writer = Writer { app, row, user: &user, dry_run: false, manager: None, admitted: None };
     for cached in cache.snapshot().range(&prefix, &prefix) {
         let name = cached.key.strip_prefix(prefix.as_str()).unwrap_or_default();
         let stale = |row: &Object| api_service::is_stale(&app.registry, row);
@@ -236,7 +236,7 @@ async fn adjust_part(
     edit: impl Fn(&Object, jiff::Timestamp) -> Option<Object>,
 ) -> Result<(), BootstrapError> {
     let user = writes::own_user();
-    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(writes::OWN_MANAGER) };
+    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(writes::OWN_MANAGER), admitted: None };
     let decide = |old: &Object, context: &Context<'_>| {
         if let Some(new) = edit(old, context.now) {
             return prepare_update(row, subresource, old, new, context);

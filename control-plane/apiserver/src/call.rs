@@ -1,5 +1,6 @@
 //! One request on a resource, as handlers see it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use apiserver_core::decode::Format;
@@ -38,6 +39,7 @@ pub(crate) struct Call {
     upgrade: Mutex<Option<OnUpgrade>>,
     held: Mutex<Option<Held>>,
     warnings: Mutex<Vec<String>>,
+    annotations: Mutex<BTreeMap<String, String>>,
 }
 
 impl Call {
@@ -64,6 +66,7 @@ impl Call {
             body: Mutex::new(Some(body)),
             held: Mutex::new(None),
             warnings: Mutex::new(warnings),
+            annotations: Mutex::default(),
         }
     }
 
@@ -147,6 +150,11 @@ impl Call {
                 said.push(warning);
             }
         }
+    }
+
+    /// Says something to the audit log.
+    pub(crate) fn annotate(&self, annotations: BTreeMap<String, String>) {
+        self.annotations.lock().unwrap_or_else(PoisonError::into_inner).extend(annotations);
     }
 
     /// Everything said so far.

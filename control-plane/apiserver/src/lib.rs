@@ -5,6 +5,7 @@
 //!
 //! The server knows nothing of consensus or disks: the store is whatever speaks etcd's v3 protocol.
 
+mod admission;
 mod app;
 mod authentication;
 mod authorization;
@@ -39,6 +40,7 @@ use apiserver_core::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use crate::admission::Admission;
 use crate::app::{App, Phase};
 use crate::authentication::Authentication;
 use crate::metrics::Metrics;
@@ -53,6 +55,8 @@ enum RunError {
     Runtime(#[source] std::io::Error),
     #[error("listen for signals")]
     Signals(#[source] std::io::Error),
+    #[error("set up admission: {0}")]
+    Admission(String),
     #[error("set up the client of the store")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("set up authentication")]
@@ -105,7 +109,8 @@ async fn live(options: Options) -> Result<(), RunError> {
         StoreClient::new(&options.store, Arc::clone(&metrics)).map_err(|error| RunError::Store(error.into()))?;
     let store = Arc::new(store);
     let authentication = Authentication::open(&options.authentication)?;
-    let app = Arc::new(App::new(options, Registry::built_in(), authentication, Arc::clone(&store), metrics));
+    let admission = Admission::new(&options.admission).map_err(RunError::Admission)?;
+    let app = Arc::new(App::new(options, Registry::built_in(), authentication, Arc::clone(&store), metrics, admission));
     let listening = Listening::open(&app).await?;
     let port = listening.port().unwrap_or(app.options.listen.port());
 

@@ -11,7 +11,7 @@ use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _, Pars
 
 use crate::authentication::options::{AuthenticationFlags, AuthenticationOptions};
 use crate::authorization::Mode;
-use crate::duration;
+use crate::{admission, duration};
 
 /// The flags as written.
 #[derive(Debug, Parser)]
@@ -95,6 +95,21 @@ pub(crate) struct Flags {
     /// How long the server keeps serving after it was told to stop, so that balancers see it go.
     #[arg(long, default_value = "0s", value_parser = duration::parse)]
     shutdown_delay_duration: Duration,
+    /// Admission plugins to turn on besides those that are on by default.
+    #[arg(long, value_delimiter = ',')]
+    enable_admission_plugins: Vec<String>,
+    /// Admission plugins to turn off although they are on by default.
+    #[arg(long, value_delimiter = ',')]
+    disable_admission_plugins: Vec<String>,
+    /// The admission configuration.
+    #[arg(long)]
+    admission_control_config_file: Option<PathBuf>,
+    /// Seconds that pods stay on a node that is not ready, unless they say otherwise.
+    #[arg(long, default_value_t = 300)]
+    default_not_ready_toleration_seconds: i64,
+    /// Seconds that pods stay on a node that cannot be reached, unless they say otherwise.
+    #[arg(long, default_value_t = 300)]
+    default_unreachable_toleration_seconds: i64,
     /// File to write the address listened on to, once it is known.
     #[arg(long)]
     listen_address_file: Option<PathBuf>,
@@ -161,6 +176,8 @@ pub(crate) struct Options {
     pub(crate) watch_grace: Duration,
     /// Serving time after the order to stop.
     pub(crate) shutdown_delay: Duration,
+    /// What writes pass.
+    pub(crate) admission: admission::Flags,
     /// Where to write the address listened on.
     pub(crate) listen_address_file: Option<PathBuf>,
     /// Every flag and what it is, given or not, for whoever asks how the server was started.
@@ -273,6 +290,13 @@ impl Flags {
             send_retry_after: self.shutdown_send_retry_after,
             watch_grace: self.shutdown_watch_termination_grace_period,
             shutdown_delay: self.shutdown_delay_duration,
+            admission: admission::Flags {
+                on: self.enable_admission_plugins,
+                off: self.disable_admission_plugins,
+                file: self.admission_control_config_file,
+                not_ready_seconds: self.default_not_ready_toleration_seconds,
+                unreachable_seconds: self.default_unreachable_toleration_seconds,
+            },
             listen_address_file: self.listen_address_file,
             flags: BTreeMap::new(),
         })

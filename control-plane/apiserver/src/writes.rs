@@ -5,16 +5,18 @@
 
 use std::sync::Arc;
 
+use admission::Operation;
 use apiserver_core::engine::{
-    Context, Prepared, SUFFIX_ALPHABET, SUFFIX_LENGTH, Updated, admit_to_namespace, prepare_create,
+    Context, Prepared, SUFFIX_ALPHABET, SUFFIX_LENGTH, Updated, finish_create, finish_update, take_new,
 };
 use apiserver_core::status::{Details, Reason};
 use apiserver_core::user::User;
-use apiserver_core::{Object, Resource, Status};
+use apiserver_core::{Object, Resource, Status, scale};
 use bytes::Bytes;
 use proto::mvccpb::KeyValue;
 use rand::RngExt as _;
 
+use crate::admission::Admitted;
 use crate::app::App;
 use crate::cache::with_resource_version;
 use crate::service_addresses;
@@ -41,6 +43,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) dry_run: bool,
     /// Who comes to own the fields that are written; `None` when the object says that itself.
     pub(crate) manager: Option<&'a str>,
+    /// The request that must pass admission; `None` for what the server writes itself.
+    pub(crate) admitted: Option<Admitted<'a>>,
 }
 
 /// An object with what the store knows of it.
@@ -52,6 +56,14 @@ pub(crate) struct Current {
     pub(crate) revision: i64,
     /// Whether it came from the store just now.
     pub(crate) live: bool,
+}
+
+/// What a handler makes of an object that is there.
+enum Proposed {
+    /// Decided wholly.
+    Decided(Updated),
+    /// Taken in, to pass admission.
+    Taken(Object),
 }
 
 /// An answer of a write.
@@ -132,12 +144,15 @@ impl Writer<'_> {
         let generated = object.name().is_none() && object.generate_name().is_some();
         let mut names_left = if generated { NAME_TRIES } else { 1 };
         let mut refused = Vec::new();
+        let mut taken = self.with_context(|context| take_new(self.row, namespace, name, object, context))?;
+        if let Some(admitted) = self.admitted {
+            admitted.mutate(self.app, Operation::Create, &mut taken, None).await?;
+        }
         loop {
-            let prepared =
-                self.decide(&refused, |context| prepare_create(self.row, namespace, name, object.clone(), context))?;
+            let prepared = self.decide(&refused, |context| finish_create(self.row, taken.clone(), context))?;
             let name = prepared.object.name().unwrap_or_default().to_owned();
-            if let Some(namespace) = namespace {
-                self.admit(&name, namespace).await?;
+            if let Some(admitted) = self.admitted {
+                admitted.validate(self.app, Operation::Create, Some(&prepared.object), None).await?;
             }
             crate::authorization::check_grant(self.app, self.row, self.user, None, &prepared.object).await?;
             let key = self.row.key(namespace, &name);
@@ -174,24 +189,6 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Refuses new objects in a namespace that is missing or going.
-    async fn admit(&self, name: &str, namespace: &str) -> Result<(), Status> {
-        let Some(row) = self.app.core_row("namespaces") else { return Ok(()) };
-        let key = row.key(None, namespace);
-        // After a deletion that was answered here, nothing new comes in, however slow the watch is.
-        let cache = self.app.cache(row).filter(|cache| cache.has_seen_own_writes());
-        let cached = cache.and_then(|cache| cache.get(&key)).and_then(|cached| cached.tree().ok());
-        if let Some(found) = cached
-            && admit_to_namespace(self.row, name, namespace, Some(&found)).is_ok()
-        {
-            return Ok(());
-        }
-        // The cache may be behind: a namespace just made, or just deleted and made again.
-        let writer = Self { row, ..*self };
-        let live = writer.live(&key, "get").await?;
-        admit_to_namespace(self.row, name, namespace, live.as_ref().map(|current| &current.object))
-    }
-
     /// The object as the store has it now.
     pub(crate) async fn live(&self, key: &str, operation: &str) -> Result<Option<Current>, Status> {
         match self.app.store.get(key).await {
@@ -220,11 +217,57 @@ impl Writer<'_> {
         absent: impl Fn() -> Status,
         decide: impl Fn(&Object, &Context<'_>) -> Result<Updated, Status>,
     ) -> Result<Written, Status> {
+        self.change_to(key, absent, |old, context| decide(old, context).map(Proposed::Decided)).await
+    }
+
+    /// The same for what passes admission: `take` [takes in](apiserver_core::engine::take_change) what is to be there.
+    pub(crate) async fn change_admitted(
+        &self,
+        key: &str,
+        absent: impl Fn() -> Status,
+        take: impl Fn(&Object, &Context<'_>) -> Result<Object, Status>,
+    ) -> Result<Written, Status> {
+        self.change_to(key, absent, |old, context| take(old, context).map(Proposed::Taken)).await
+    }
+
+    /// Passes what was taken in through admission, with validation between its two rounds.
+    async fn admit(&self, old: &Object, mut new: Object, refused: &[String]) -> Result<Updated, Status> {
+        let Some(admitted) = self.admitted else { return Err(Status::internal("a change without a request")) };
+        let call = admitted.call;
+        let shown = call.is_scale().then(|| scale::of(old));
+        let before = Some(shown.as_ref().unwrap_or(old));
+        admitted.mutate(self.app, Operation::Update, &mut new, before).await?;
+        let updated = self.decide(refused, |context| {
+            if call.is_scale() {
+                scale::finish(self.row, old, &new, context)
+            } else {
+                finish_update(self.row, call.subresource(), old, new, context)
+            }
+        })?;
+        let (Updated::Store(prepared) | Updated::Unchanged(prepared) | Updated::Remove(prepared)) = &updated;
+        let shown = call.is_scale().then(|| scale::of(&prepared.object));
+        let after = Some(shown.as_ref().unwrap_or(&prepared.object));
+        admitted.validate(self.app, Operation::Update, after, before).await?;
+        Ok(updated)
+    }
+
+    async fn change_to(
+        &self,
+        key: &str,
+        absent: impl Fn() -> Status,
+        propose: impl Fn(&Object, &Context<'_>) -> Result<Proposed, Status>,
+    ) -> Result<Written, Status> {
         let mut current = self.near(key, "update").await?;
         let mut refused = Vec::new();
         for _ in 0..CHANGE_TRIES {
             let Some(now) = current else { return Err(absent()) };
-            let updated = match self.decide(&refused, |context| decide(&now.object, context)) {
+            let proposed = self.decide(&refused, |context| propose(&now.object, context));
+            let updated = match proposed {
+                Ok(Proposed::Taken(new)) => self.admit(&now.object, new, &refused).await,
+                Ok(Proposed::Decided(updated)) => Ok(updated),
+                Err(status) => Err(status),
+            };
+            let updated = match updated {
                 Ok(Updated::Unchanged(_)) | Err(_) if !now.live => {
                     current = self.live(key, "update").await?;
                     continue;
@@ -421,7 +464,7 @@ pub(crate) async fn ensure(
     object: Object,
 ) -> Result<(), Status> {
     let user = own_user();
-    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(OWN_MANAGER) };
+    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(OWN_MANAGER), admitted: None };
     match writer.create(namespace, None, object).await {
         Ok(_) => Ok(()),
         Err(status) if status.reason == Reason::AlreadyExists => Ok(()),

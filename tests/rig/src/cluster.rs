@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::controllers::{self, Controllers};
 use crate::credentials::{Credentials, Login};
 use crate::https::Client;
 use crate::process::{Process, binary, until};
@@ -33,7 +34,8 @@ impl From<StoreKind> for Options {
 
 /// A running cluster. Dropping it ends everything and removes the folder.
 pub struct Cluster {
-    // Fields are dropped in order: the server before its store, the folder last.
+    // Fields are dropped in order: the controllers before the server, that before its store, the folder last.
+    controllers: Option<Controllers>,
     server: Process,
     /// The store.
     pub store: StoreProcess,
@@ -56,9 +58,20 @@ impl Cluster {
         let server = spawn(&credentials, &store, &options.flags, 0, folder.path());
         let admin = credentials.user("kubernetes-admin", Some("system:masters"));
         let kubectl = "kubectl";
-        let mut cluster = Self { server, store, credentials, flags: options.flags, port: 0, admin, kubectl, folder };
+        let mut cluster = Self {
+            controllers: None,
+            server,
+            store,
+            credentials,
+            flags: options.flags,
+            port: 0,
+            admin,
+            kubectl,
+            folder,
+        };
         cluster.port = cluster.listening_port();
         cluster.ready().await;
+        cluster.controllers = Some(controllers::start(&cluster.admin()).await);
         std::fs::write(cluster.kubeconfig(), cluster.admin.kubeconfig(&cluster.url())).expect("write a kubeconfig");
         cluster
     }

@@ -5,6 +5,7 @@
 //! Everything here panics when it fails: a test cannot go on without its rig, and the panic says what was tried.
 
 mod cluster;
+mod controllers;
 mod credentials;
 mod https;
 mod process;

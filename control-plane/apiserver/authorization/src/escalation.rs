@@ -135,7 +135,11 @@ mod tests {
             (rule(&["", "apps"], &["pods"], &[], &["*"]), false),
             (rule(&["*"], &["*"], &["one"], &["*"]), false),
         ] {
-            assert_eq!(missing(&[own.clone()], std::slice::from_ref(&wanted)).is_empty(), covered, "{own:?}");
+            assert_eq!(
+                missing(std::slice::from_ref(&own), std::slice::from_ref(&wanted)).is_empty(),
+                covered,
+                "{own:?}"
+            );
         }
         let named = rule(&[""], &["pods"], &["one"], &["get"]);
         assert!(missing(&[rule(&[""], &["pods"], &["one", "two"], &["get"])], std::slice::from_ref(&named)).is_empty());

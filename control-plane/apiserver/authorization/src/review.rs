@@ -169,7 +169,7 @@ fn part(rule: &Rule, of_paths: bool) -> Value {
 mod tests {
     use super::*;
 
-    fn question(spec: Value) -> Question {
+    fn question(spec: &Value) -> Question {
         Question::read(&Object::from_value(json!({ "spec": spec })).unwrap(), None)
     }
 
@@ -183,9 +183,9 @@ mod tests {
                 "fieldSelector": { "requirements": [{ "key": "metadata.name", "operator": "In", "values": ["web"] }] },
             },
         });
-        assert_eq!(ask(&question(spec.clone()).attributes()), spec);
+        assert_eq!(ask(&question(&spec).attributes()), spec);
         let spec = json!({ "user": "bob", "nonResourceAttributes": { "verb": "get", "path": "/x" } });
-        assert_eq!(ask(&question(spec.clone()).attributes()), spec);
+        assert_eq!(ask(&question(&spec).attributes()), spec);
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn verdicts_are_told_with_reason_and_error() {
-        let asked = question(json!({ "resourceAttributes": { "fieldSelector": { "rawSelector": "a=b=c" } } }));
+        let asked = question(&json!({ "resourceAttributes": { "fieldSelector": { "rawSelector": "a=b=c" } } }));
         let verdict = Verdict { decision: Decision::Deny, reason: "no".into(), error: Some("late".into()) };
         assert_eq!(
             asked.status(&verdict),

@@ -118,6 +118,43 @@ fn container(pod: &Object, name: &str, asked: &str) -> Result<String, Status> {
     }
 }
 
+/// The options of a connection, as an object that admission can look at.
+pub fn options(kind: &str, query: &[(String, String)], rest: &[String]) -> Object {
+    let mut options = Object::new("v1", kind);
+    let texts = |name: &str| -> Vec<Value> {
+        query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str().into()).collect()
+    };
+    match kind {
+        "PodExecOptions" | "PodAttachOptions" => {
+            for flag in ["stdin", "stdout", "stderr", "tty"] {
+                if matches!(first(query, flag), "true" | "1" | "True" | "TRUE" | "t" | "T") {
+                    options.set(&[flag], true);
+                }
+            }
+            let container = first(query, "container");
+            if !container.is_empty() {
+                options.set(&["container"], container);
+            }
+            if kind == "PodExecOptions" {
+                options.set(&["command"], texts("command"));
+            }
+        }
+        "PodPortForwardOptions" => {
+            let ports = query.iter().filter(|(key, _)| key == "ports").flat_map(|(_, value)| value.split(','));
+            let ports: Vec<Value> = ports.filter_map(|port| Some(port.parse::<u16>().ok()?.into())).collect();
+            if !ports.is_empty() {
+                options.set(&["ports"], ports);
+            }
+        }
+        _ => {
+            if !rest.is_empty() {
+                options.set(&["path"], rest.join("/"));
+            }
+        }
+    }
+    options
+}
+
 /// What the name in the path of a proxy says: `name`, `name:port` or `scheme:name:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxied<'a> {

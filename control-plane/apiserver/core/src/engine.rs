@@ -73,27 +73,44 @@ pub enum Deletion {
     Waiting,
 }
 
-/// Prepares an object for creation: defaults, metadata, strategy, validation.
+/// Prepares an object for creation without admission: [`take_new`] and [`finish_create`] in one.
+pub fn prepare_create(
+    resource: &Resource,
+    namespace: Option<&str>,
+    name: Option<&str>,
+    object: Object,
+    context: &Context<'_>,
+) -> Result<Prepared, Status> {
+    finish_create(resource, take_new(resource, namespace, name, object, context)?, context)
+}
+
+/// Takes in an object to be created: its namespace and its defaults are settled, and who owns its fields. What comes out is what
+/// admission sees and may change; [`finish_create`] takes it from there.
 ///
 /// `namespace` and `name` are those of the request's path; `name` is `None` for a POST on the collection.
-pub fn prepare_create(
+pub fn take_new(
     resource: &Resource,
     namespace: Option<&str>,
     name: Option<&str>,
     mut object: Object,
     context: &Context<'_>,
-) -> Result<Prepared, Status> {
+) -> Result<Object, Status> {
     if let Some(name) = name {
         check_name(name, &object)?;
     }
     metadata::settle_namespace(resource, namespace, &mut object)?;
     metadata::strip(&mut object);
-    let strategy = &resource.strategy;
-    strategy.default(&mut object);
+    resource.strategy.default(&mut object);
     form::complete(&resource.schema, &mut object);
     if let Some(manager) = context.manager {
         apply::track(resource, None, None, &mut object, manager, context.now);
     }
+    Ok(object)
+}
+
+/// Prepares an object that was [taken in](take_new) for creation: metadata, strategy, validation.
+pub fn finish_create(resource: &Resource, mut object: Object, context: &Context<'_>) -> Result<Prepared, Status> {
+    let strategy = &resource.strategy;
     metadata::fill_new(&mut object, context);
     strategy.prepare_create(&mut object, context)?;
     form::complete(&resource.schema, &mut object);
@@ -112,21 +129,30 @@ pub fn prepare_create(
     Ok(Prepared { object, warnings })
 }
 
-/// Prepares an update of `old`, which must carry its resource version, by `new` through the object itself or a subresource.
+/// Prepares an update without admission: [`take_change`] and [`finish_update`] in one.
+pub fn prepare_update(
+    resource: &Resource,
+    subresource: Option<&str>,
+    old: &Object,
+    new: Object,
+    context: &Context<'_>,
+) -> Result<Updated, Status> {
+    finish_update(resource, subresource, old, take_change(resource, subresource, old, new, context)?, context)
+}
+
+/// Takes in a change of `old`, which must carry its resource version, to `new` through the object itself or a subresource: names
+/// and versions must fit, defaults are settled, and who owns the fields. What comes out is what admission sees and may change;
+/// [`finish_update`] takes it from there.
 ///
 /// A stale `metadata.resourceVersion` or a foreign `metadata.uid` in `new` is a conflict; no version means "whatever is there" where
 /// the resource allows it.
-pub fn prepare_update(
+pub fn take_change(
     resource: &Resource,
     subresource: Option<&str>,
     old: &Object,
     mut new: Object,
     context: &Context<'_>,
-) -> Result<Updated, Status> {
-    let stored = old;
-    let mut old = stored.clone();
-    // An older release may have stored less.
-    form::complete(&resource.schema, &mut old);
+) -> Result<Object, Status> {
     let name = old.name().unwrap_or_default();
     check_name(name, &new)?;
     if let Some(namespace) = new.namespace()
@@ -138,17 +164,33 @@ pub fn prepare_update(
             "the namespace of the object ({namespace}) does not match the namespace on the request ({wanted})"
         )));
     }
-    check_versions(resource, &old, &new)?;
-
-    let strategy = &resource.strategy;
+    check_versions(resource, old, &new)?;
     if !resource.is_namespaced() {
         new.remove(&["metadata", "namespace"]);
     }
-    strategy.default(&mut new);
+    resource.strategy.default(&mut new);
     form::complete(&resource.schema, &mut new);
     if let Some(manager) = context.manager {
+        let mut old = old.clone();
+        form::complete(&resource.schema, &mut old);
         apply::track(resource, subresource, Some(&old), &mut new, manager, context.now);
     }
+    Ok(new)
+}
+
+/// Prepares a change that was [taken in](take_change): metadata, strategy, validation.
+pub fn finish_update(
+    resource: &Resource,
+    subresource: Option<&str>,
+    old: &Object,
+    mut new: Object,
+    context: &Context<'_>,
+) -> Result<Updated, Status> {
+    let stored = old;
+    let mut old = stored.clone();
+    // An older release may have stored less.
+    form::complete(&resource.schema, &mut old);
+    let strategy = &resource.strategy;
     metadata::carry_over(&mut new, &old);
     let replacing = Replacing { old: &old, part: Part::of(subresource) };
     strategy.prepare_update(&mut new, replacing, context)?;
@@ -235,20 +277,6 @@ pub fn decide_delete(
         }
         Deletion::Remove | Deletion::Waiting => outcome,
     })
-}
-
-/// Whether a namespace lets new objects in: `namespace` is the Namespace object, `None` if there is none.
-///
-/// To be asked before a create in a namespace; `name` is the new object's, for the message.
-pub fn admit_to_namespace(
-    resource: &Resource,
-    name: &str,
-    namespace_name: &str,
-    namespace: Option<&Object>,
-) -> Result<(), Status> {
-    let Some(namespace) = namespace else { return Err(Status::not_found_named("", "namespaces", namespace_name)) };
-    let going = namespace.deletion_timestamp().is_some() || namespace.text(&["status", "phase"]) == Some("Terminating");
-    if going { Err(Status::namespace_terminating(resource, name, namespace_name)) } else { Ok(()) }
 }
 
 /// `pods/binding`: the pod as a `Binding` posted to it makes it. Hand the outcome to [`prepare_update`] with that subresource.

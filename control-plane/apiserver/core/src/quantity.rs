@@ -66,6 +66,55 @@ impl Quantity {
         Ok(Self { nanos: if negative { -nanos } else { nanos }, form })
     }
 
+    /// Nothing, shown as Kubernetes shows plain numbers.
+    pub const ZERO: Self = Self { nanos: 0, form: Form::DecimalSi };
+
+    /// That many of something that is counted.
+    pub fn whole(number: i64) -> Self {
+        Self { nanos: i128::from(number) * NANO, form: Form::DecimalSi }
+    }
+
+    /// Reads an amount in an object, where numbers stand for themselves.
+    pub fn of(value: &serde_json::Value) -> Option<Self> {
+        match value {
+            serde_json::Value::String(text) => Self::parse(text).ok(),
+            serde_json::Value::Number(number) => Self::parse(&number.to_string()).ok(),
+            _ => None,
+        }
+    }
+
+    /// The sum, in the form of this amount (or of the other one, if this one is nothing).
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            nanos: self.nanos.saturating_add(other.nanos),
+            form: if self.is_zero() { other.form } else { self.form },
+        }
+    }
+
+    /// The difference, in the form of this amount (or of the other one, if this one is nothing).
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self {
+            nanos: self.nanos.saturating_sub(other.nanos),
+            form: if self.is_zero() { other.form } else { self.form },
+        }
+    }
+
+    /// The number of whole units, rounded up.
+    pub fn value(&self) -> i64 {
+        i64::try_from(self.ceiling(NANO)).unwrap_or(i64::MAX)
+    }
+
+    /// The number of thousandths, rounded up.
+    pub fn milli_value(&self) -> i64 {
+        i64::try_from(self.ceiling(NANO / 1000)).unwrap_or(i64::MAX)
+    }
+
+    fn ceiling(&self, unit: i128) -> i128 {
+        self.nanos.div_euclid(unit) + i128::from(self.nanos.rem_euclid(unit) != 0)
+    }
+
     /// Whether it is below zero.
     pub fn is_negative(&self) -> bool {
         self.nanos < 0
@@ -254,6 +303,15 @@ mod tests {
         for text in ["1Mii", "1ki", "1e", "1ee3", "1K"] {
             assert_eq!(Quantity::parse(text).err(), Some(QuantityError::Suffix), "{text}");
         }
+    }
+
+    #[test]
+    fn amounts_add_up_in_the_form_of_the_first() {
+        let parse = |text: &str| Quantity::parse(text).unwrap();
+        assert_eq!(parse("1Gi").plus(parse("1024Mi")).to_string(), "2Gi");
+        assert_eq!(Quantity::ZERO.plus(parse("1Gi")).to_string(), "1Gi");
+        assert_eq!(parse("1").minus(parse("300m")).to_string(), "700m");
+        assert_eq!((parse("1500m").value(), parse("1500u").milli_value(), parse("-1500m").value()), (2, 2, -1));
     }
 
     #[test]

@@ -40,16 +40,22 @@ pub fn owned(set: &Object) -> Object {
     scale
 }
 
-/// Prepares an update of the set `old` by a Scale. The Scale's version, uid and owners count as the set's own.
+/// Takes in a Scale by which the set `old` is to be changed: who owns its fields is settled.
+pub fn take(resource: &Resource, old: &Object, mut scale: Object, context: &Context<'_>) -> Object {
+    if let Some(manager) = context.manager {
+        apply::track(resource, Some("scale"), Some(&owned(old)), &mut scale, manager, context.now);
+    }
+    scale
+}
+
+/// Prepares an update of the set `old` by a Scale that was [taken in](take). The Scale's version, uid and owners count as the set's
+/// own.
 ///
 /// # Errors
 ///
 /// 422 for fewer than no replicas, and as [`prepare_update`].
-pub fn prepare(resource: &Resource, old: &Object, mut scale: Object, context: &Context<'_>) -> Result<Updated, Status> {
-    if let Some(manager) = context.manager {
-        apply::track(resource, Some("scale"), Some(&owned(old)), &mut scale, manager, context.now);
-    }
-    let new = scaled(resource, old, &scale)?;
+pub fn finish(resource: &Resource, old: &Object, scale: &Object, context: &Context<'_>) -> Result<Updated, Status> {
+    let new = scaled(resource, old, scale)?;
     prepare_update(resource, Some("scale"), old, new, &Context { manager: None, ..*context })
 }
 
@@ -80,6 +86,10 @@ fn scaled(resource: &Resource, old: &Object, scale: &Object) -> Result<Object, S
 mod tests {
     use super::*;
     use crate::kinds::testing::{context, create, row, stored};
+
+    fn prepare(resource: &Resource, old: &Object, scale: Object) -> Result<Updated, Status> {
+        finish(resource, old, &take(resource, old, scale, &context()), &context())
+    }
 
     fn deployment() -> Object {
         let mut made = create(
@@ -120,17 +130,15 @@ mod tests {
         let (row, old) = (row("apps", "deployments"), deployment());
         let mut scale = of(&old);
         scale.set(&["spec", "replicas"], 7);
-        let Ok(Updated::Store(prepared)) = prepare(&row, &old, scale.clone(), &context()) else {
-            panic!("a valid change")
-        };
+        let Ok(Updated::Store(prepared)) = prepare(&row, &old, scale.clone()) else { panic!("a valid change") };
         assert_eq!(prepared.object.integer(&["spec", "replicas"]), Some(7));
         assert_eq!(prepared.object.generation(), Some(2));
         assert_eq!(prepared.object.integer(&["status", "replicas"]), Some(2));
         scale.set(&["metadata", "resourceVersion"], "4");
-        let stale = prepare(&row, &old, scale.clone(), &context());
+        let stale = prepare(&row, &old, scale.clone());
         assert_eq!(stale.map_err(|status| status.code).err(), Some(409));
         scale.set(&["spec", "replicas"], -1);
-        let refused = prepare(&row, &old, scale, &context()).map_err(|status| status.message);
+        let refused = prepare(&row, &old, scale).map_err(|status| status.message);
         assert_eq!(
             refused,
             Err("Scale.autoscaling \"a\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0"

@@ -180,7 +180,7 @@ async fn look_up(app: &App, wanted: &Wanted) -> Result<Option<Seen>, Refused> {
         return Ok(Some(seen));
     }
     let user = writes::own_user();
-    let writer = Writer { app, row, user: &user, dry_run: false, manager: None };
+    let writer = Writer { app, row, user: &user, dry_run: false, manager: None, admitted: None };
     match writer.live(&key, "get").await {
         Ok(live) => Ok(live.map(|live| seen(&live.object))),
         Err(status) => Err(Refused(status.message)),
@@ -225,7 +225,7 @@ async fn track(app: &App, tracked: &Tracked) {
     let (Some(day), Some(row)) = (&tracked.day, app.core_row("secrets")) else { return };
     let user: User = writes::own_user();
     let manager = Some(writes::OWN_MANAGER);
-    let writer = Writer { app, row, user: &user, dry_run: false, manager };
+    let writer = Writer { app, row, user: &user, dry_run: false, manager, admitted: None };
     let key = row.key(Some(&tracked.namespace), &tracked.secret);
     let absent = || Status::not_found(row, &tracked.secret);
     let written = writer

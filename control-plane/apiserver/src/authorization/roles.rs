@@ -45,7 +45,7 @@ async fn one(app: &Arc<App>, wanted: Wanted) -> Result<(), Status> {
     object.set(&["apiVersion"], row.api_version());
     object.set(&["kind"], row.kind.clone());
     let user = writes::own_user();
-    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(MANAGER) };
+    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(MANAGER), admitted: None };
     match writer.create(namespace, None, object.clone()).await {
         Ok(_) => Ok(()),
         // Another server was faster; it may be an older one.
@@ -57,7 +57,7 @@ async fn one(app: &Arc<App>, wanted: Wanted) -> Result<(), Status> {
 /// Removes a binding that is of another role than the one wanted.
 async fn remove(app: &Arc<App>, row: &Resource, key: &str, wanted: &Object) -> Result<(), Status> {
     let user = writes::own_user();
-    let writer = Writer { app, row, user: &user, dry_run: false, manager: None };
+    let writer = Writer { app, row, user: &user, dry_run: false, manager: None, admitted: None };
     match writer.live(key, "delete").await? {
         Some(live) if is_of_another_role(&live.object, wanted) => writer.delete(key, &live).await.map(drop),
         Some(_) | None => Ok(()),
@@ -66,7 +66,7 @@ async fn remove(app: &Arc<App>, row: &Resource, key: &str, wanted: &Object) -> R
 
 async fn update(app: &Arc<App>, row: &Resource, key: &str, name: &str, wanted: &Object) -> Result<(), Status> {
     let user = writes::own_user();
-    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(MANAGER) };
+    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(MANAGER), admitted: None };
     let decide = |old: &Object, context: &Context<'_>| {
         if let Some(new) = reconciled(old, wanted) {
             tracing::info!(resource = %row.plural, name, "an object of the system is brought up to date");

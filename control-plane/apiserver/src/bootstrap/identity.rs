@@ -71,7 +71,7 @@ async fn collect(app: &Arc<App>, row: &Arc<Resource>) -> Result<(), BootstrapErr
     let Some(cache) = app.cache(row) else { return Ok(()) };
     let prefix = row.key_prefix(Some(NAMESPACE));
     let user = writes::own_user();
-    let writer = Writer { app, row, user: &user, dry_run: false, manager: None };
+    let writer = Writer { app, row, user: &user, dry_run: false, manager: None, admitted: None };
     for cached in cache.snapshot().range(&prefix, &prefix) {
         let now = jiff::Timestamp::now();
         let gone = |lease: &Object| lease.label(LABEL.0) == Some(LABEL.1) && is_expired(lease, now);

@@ -189,7 +189,7 @@ impl Kind {
             }
             Upkeep::Remove(name) => {
                 let user = writes::own_user();
-                let writer = Writer { app, row: &self.row, user: &user, dry_run: false, manager: None };
+                let writer = Writer { app, row: &self.row, user: &user, dry_run: false, manager: None, admitted: None };
                 let key = self.row.key(None, &name);
                 match writer.live(&key, "delete").await? {
                     Some(current) if current.object.finalizers().next().is_none() => {
@@ -213,7 +213,7 @@ async fn change(
     decide: impl Fn(&Object, jiff::Timestamp) -> Option<Object>,
 ) -> Result<(), Status> {
     let user = writes::own_user();
-    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(manager) };
+    let writer = Writer { app, row, user: &user, dry_run: false, manager: Some(manager), admitted: None };
     let absent = || Status::not_found(row, name);
     let outcome = writer
         .change(&row.key(None, name), absent, |old, context| {

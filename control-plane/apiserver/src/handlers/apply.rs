@@ -9,7 +9,8 @@ use apiserver_core::status::Reason;
 use apiserver_core::{Object, Status, scale};
 use http::StatusCode;
 
-use super::write::{answer, prepare, same_name};
+use super::write::{answer, same_name, take, writer};
+use crate::admission::Wishes;
 use crate::app::App;
 use crate::call::Call;
 use crate::http::negotiate;
@@ -37,7 +38,7 @@ pub(super) async fn apply(app: &Arc<App>, call: &Call) -> Result<Answer, Status>
     let options = WriteOptions::parse(Write::Apply, &call.query)?;
     let configuration = Configuration::parse(&call.body().await?)?;
     let this = Apply { call, configuration, options };
-    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: this.options.dry_run, manager: None };
+    let writer = writer(app, call, Wishes::Patch(&this.options), None, this.options.dry_run);
     for _ in 0..TRIES {
         match this.change(&writer).await {
             Err(status) if status.code == 404 && call.subresource().is_none() => {}
@@ -57,11 +58,11 @@ impl Apply<'_> {
         let call = self.call;
         let absent = || Status::not_found(&call.row, &call.target.name);
         writer
-            .change(&call.key(), absent, |old, context| {
+            .change_admitted(&call.key(), absent, |old, context| {
                 let shown = call.is_scale().then(|| scale::owned(old));
                 let object = self.merged(Some(shown.as_ref().unwrap_or(old)), context.now)?;
                 same_name(call, &object)?;
-                prepare(call, old, object, context)
+                take(call, old, object, context)
             })
             .await
     }

@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use admission::Operation;
 use apiserver_core::connect::{self, Destination, Proxied};
 use apiserver_core::{Object, Resource, Status};
 use http::StatusCode;
 
+use crate::admission::{Admitted, Wishes};
 use crate::app::App;
 use crate::call::Call;
 use crate::http::respond::{self, Answer};
@@ -15,6 +17,13 @@ use crate::writes::Writer;
 /// Answers a request for a connection.
 pub(super) async fn connect(app: &Arc<App>, call: &Call) -> Result<Answer, Status> {
     let (row, subresource, id) = (&call.row, call.subresource().unwrap_or_default(), call.target.name.as_str());
+    // Reading a log is no connection to admission.
+    if let Some(kind) = row.subresource(subresource).map(|one| one.kind.as_str()).filter(|_| subresource != "log") {
+        let mut options = connect::options(kind, &call.query, &call.target.rest);
+        let admitted = Admitted { call, wishes: Wishes::Connect };
+        admitted.mutate(app, Operation::Connect, &mut options, None).await?;
+        admitted.validate(app, Operation::Connect, Some(&options), None).await?;
+    }
     let destination = match (row.plural.as_str(), subresource) {
         ("pods", "proxy") => {
             let proxied = Proxied::parse("pod", id)?;
@@ -53,7 +62,7 @@ fn unreachable(what: &str) -> Status {
 }
 
 async fn find(app: &App, call: &Call, row: &Arc<Resource>, name: &str) -> Result<Option<Object>, Status> {
-    let writer = Writer { app, row, user: &call.user, dry_run: true, manager: None };
+    let writer = Writer { app, row, user: &call.user, dry_run: true, manager: None, admitted: None };
     let namespace = call.namespace().filter(|_| row.is_namespaced());
     Ok(writer.live(&row.key(namespace, name), "get").await?.map(|current| current.object))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use admission::Operation;
 use apiserver_core::decode::decode_object;
 use apiserver_core::engine::prepare_update;
 use apiserver_core::eviction::{self, Verdict};
@@ -11,6 +12,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::remove;
+use crate::admission::{Admitted, Wishes};
 use crate::app::App;
 use crate::call::Call;
 use crate::http::respond::{self, Answer};
@@ -22,23 +24,27 @@ pub(super) async fn evict(app: &Arc<App>, call: &Call) -> Result<Answer, Status>
     let (format, body) = call.text(call.definition()).await?;
     let decoded = decode_object(&call.row, call.subresource(), format, &body, options.field_validation)?;
     call.warn(decoded.warnings);
-    let eviction = decoded.object;
+    let mut eviction = decoded.object;
     let pod = call.target.name.as_str();
     if eviction.name().is_some_and(|name| name != pod) {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
+    let admitted = Admitted { call, wishes: Wishes::Write(&options) };
+    admitted.mutate(app, Operation::Create, &mut eviction, None).await?;
+    admitted.validate(app, Operation::Create, Some(&eviction), None).await?;
     let wishes = eviction.at(&["deleteOptions"]).map(ToString::to_string).unwrap_or_default();
     let mut wishes = DeleteOptions::parse(wishes.as_bytes(), &[])?;
     wishes.dry_run |= options.dry_run;
 
-    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: wishes.dry_run, manager: None };
+    let writer =
+        Writer { app, row: &call.row, user: &call.user, dry_run: wishes.dry_run, manager: None, admitted: None };
     let current = writer.live(&call.key(), "get").await?.ok_or_else(|| Status::not_found(&call.row, pod))?;
     match eviction::judge(&current.object, &budgets(app, call).await?)? {
         Verdict::Free => {}
         Verdict::FreeAsItIs => wishes.precondition_resource_version = Some(current.revision.to_string()),
         Verdict::Ask(budget) => spend(app, call, &budget, pod, wishes.dry_run).await?,
     }
-    remove::remove(app, call, &call.key(), pod, &wishes).await?;
+    remove::remove(app, call, &call.key(), pod, &wishes, None).await?;
     let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
     Ok(respond::status(StatusCode::CREATED, &status, call.form))
 }
@@ -59,7 +65,7 @@ async fn budgets(app: &App, call: &Call) -> Result<Vec<Object>, Status> {
 /// Takes one disruption from a budget.
 async fn spend(app: &Arc<App>, call: &Call, budget: &str, pod: &str, dry_run: bool) -> Result<(), Status> {
     let Some(row) = app.registry.lookup("policy", "v1", "poddisruptionbudgets") else { return Ok(()) };
-    let writer = Writer { app, row, user: &call.user, dry_run, manager: None };
+    let writer = Writer { app, row, user: &call.user, dry_run, manager: None, admitted: None };
     writer
         .change(
             &row.key(call.namespace(), budget),

@@ -128,6 +128,7 @@ async fn metrics(app: &App) -> Answer {
     resources.sort_unstable_by_key(|one| (one.group, one.resource));
     let mut page = app.metrics.render(&resources, &version(), app.store.size().await);
     app.authorization.write_metrics(&mut page);
+    app.admission.write_metrics(&mut page);
     if let Some(flow) = &app.flow {
         flow.write_metrics(&mut page);
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use admission::Operation;
 use apiserver_core::engine::{Deletion, decide_delete};
 use apiserver_core::options::{DeleteOptions, ListOptions};
 use apiserver_core::{Object, Status};
@@ -10,6 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use http::StatusCode;
 
 use super::{list, object};
+use crate::admission::{Admitted, Wishes};
 use crate::app::App;
 use crate::cache::{CachedObject, with_resource_version};
 use crate::call::Call;
@@ -44,7 +46,8 @@ pub(super) async fn delete(app: &Arc<App>, call: &Call) -> Result<Answer, Status
     if options.unreadable_only {
         return remove_unreadable(app, call).await;
     }
-    match remove(app, call, &call.key(), &call.target.name, &options).await? {
+    let admitted = Admitted { call, wishes: Wishes::Delete(&options) };
+    match remove(app, call, &call.key(), &call.target.name, &options, Some(admitted)).await? {
         Outcome::Gone { json, .. } if call.row.returns_deleted => object(call, StatusCode::OK, json),
         Outcome::Gone { object, .. } => {
             let status = Status::success(&call.row, &call.target.name, object.uid());
@@ -76,16 +79,17 @@ async fn remove_unreadable(app: &Arc<App>, call: &Call) -> Result<Answer, Status
     }
 }
 
-/// Deletes one object, or begins to.
+/// Deletes one object, or begins to. Without a request that must pass admission, that is behind it.
 pub(super) async fn remove(
     app: &Arc<App>,
     call: &Call,
     key: &str,
     name: &str,
     options: &DeleteOptions,
+    admitted: Option<Admitted<'_>>,
 ) -> Result<Outcome, Status> {
     let row = &call.row;
-    let writer = Writer { app, row, user: &call.user, dry_run: options.dry_run, manager: None };
+    let writer = Writer { app, row, user: &call.user, dry_run: options.dry_run, manager: None, admitted };
     let mut current = writer.deletable(key).await?;
     for _ in 0..TRIES {
         let Some(now) = current else { return Err(Status::not_found(row, name)) };
@@ -96,6 +100,9 @@ pub(super) async fn remove(
             }
             outcome => outcome?,
         };
+        if let (Some(admitted), Deletion::Remove | Deletion::Wait(_)) = (admitted, &deletion) {
+            admitted.validate(app, Operation::Delete, None, Some(&now.object)).await?;
+        }
         let encoded = |object: &Object, revision: i64| -> Result<Bytes, Status> {
             let mut object = object.clone();
             object.remove(&["metadata", "resourceVersion"]);
@@ -132,11 +139,12 @@ pub(super) async fn delete_collection(app: &Arc<App>, call: &Call) -> Result<Ans
     let deleted: Vec<Bytes> = futures::stream::iter(found.objects)
         .map(|cached| {
             let options = &options;
+            let admitted = Some(Admitted { call, wishes: Wishes::Delete(options) });
             let prefix = &prefix;
             async move {
                 let name = cached.key.strip_prefix(prefix.as_str()).unwrap_or(&cached.key);
                 let name = name.rsplit('/').next().unwrap_or(name).to_owned();
-                match remove(app, call, &cached.key, &name, options).await {
+                match remove(app, call, &cached.key, &name, options, admitted).await {
                     Ok(Outcome::Gone { json, .. } | Outcome::Stays { json }) => Ok(Some(json)),
                     // Somebody else was faster.
                     Err(status) if status.code == 404 => Ok(None),

@@ -52,7 +52,7 @@ async fn live(
     name: &str,
 ) -> Result<Option<Object>, Status> {
     let Some(row) = app.core_row(plural) else { return Ok(None) };
-    let writer = Writer { app, row, user: &call.user, dry_run: false, manager: None };
+    let writer = Writer { app, row, user: &call.user, dry_run: false, manager: None, admitted: None };
     let namespace = namespace.filter(|_| row.is_namespaced());
     Ok(writer.live(&row.key(namespace, name), "get").await?.map(|current| current.object))
 }

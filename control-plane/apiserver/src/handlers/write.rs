@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use apiserver_core::decode::{Decoded, decode_object};
-use apiserver_core::engine::{Context, Updated, prepare_update};
+use apiserver_core::engine::{Context, take_change};
 use apiserver_core::options::{Write, WriteOptions};
 use apiserver_core::patch::{Patch, PatchType};
 use apiserver_core::{Object, Status, scale};
 use http::StatusCode;
 
 use super::object;
+use crate::admission::{Admitted, Wishes};
 use crate::app::App;
 use crate::call::Call;
 use crate::http::negotiate;
@@ -35,7 +36,7 @@ pub(super) async fn create(app: &Arc<App>, call: &Call) -> Result<Answer, Status
     let options = WriteOptions::parse(Write::Create, &call.query)?;
     let new = decoded(call, &options).await?;
     let manager = call.manager(&options);
-    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run, manager: Some(&manager) };
+    let writer = writer(app, call, Wishes::Write(&options), Some(&manager), options.dry_run);
     let written = writer.create(call.namespace(), None, new).await?;
     answer(call, StatusCode::CREATED, written)
 }
@@ -46,9 +47,10 @@ pub(super) async fn update(app: &Arc<App>, call: &Call) -> Result<Answer, Status
     let new = decoded(call, &options).await?;
     same_name(call, &new)?;
     let manager = call.manager(&options);
-    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run, manager: Some(&manager) };
+    let writer = writer(app, call, Wishes::Write(&options), Some(&manager), options.dry_run);
     let absent = || Status::not_found(&call.row, &call.target.name);
-    let changed = writer.change(&call.key(), absent, |old, context| prepare(call, old, new.clone(), context)).await;
+    let changed =
+        writer.change_admitted(&call.key(), absent, |old, context| take(call, old, new.clone(), context)).await;
     match changed {
         Err(status)
             if status.code == 404
@@ -63,12 +65,24 @@ pub(super) async fn update(app: &Arc<App>, call: &Call) -> Result<Answer, Status
     }
 }
 
-/// Prepares what a body stands for: the object, unless the subresource has a form of its own.
-pub(super) fn prepare(call: &Call, old: &Object, body: Object, context: &Context<'_>) -> Result<Updated, Status> {
+/// The writer of a request that passes admission.
+pub(super) fn writer<'a>(
+    app: &'a App,
+    call: &'a Call,
+    wishes: Wishes<'a>,
+    manager: Option<&'a str>,
+    dry_run: bool,
+) -> Writer<'a> {
+    let admitted = Some(Admitted { call, wishes });
+    Writer { app, row: &call.row, user: &call.user, dry_run, manager, admitted }
+}
+
+/// Takes in what a body stands for: the object, unless the subresource has a form of its own.
+pub(super) fn take(call: &Call, old: &Object, body: Object, context: &Context<'_>) -> Result<Object, Status> {
     if call.is_scale() {
-        scale::prepare(&call.row, old, body, context)
+        Ok(scale::take(&call.row, old, body, context))
     } else {
-        prepare_update(&call.row, call.subresource(), old, body, context)
+        take_change(&call.row, call.subresource(), old, body, context)
     }
 }
 
@@ -96,16 +110,16 @@ pub(super) async fn patch(app: &Arc<App>, call: &Call) -> Result<Answer, Status>
     let options = WriteOptions::parse(Write::Patch, &call.query)?;
     let patch = Patch::parse(patch_type, &call.body().await?)?;
     let manager = call.manager(&options);
-    let writer = Writer { app, row: &call.row, user: &call.user, dry_run: options.dry_run, manager: Some(&manager) };
+    let writer = writer(app, call, Wishes::Patch(&options), Some(&manager), options.dry_run);
     let absent = || Status::not_found(&call.row, &call.target.name);
     let written = writer
-        .change(&call.key(), absent, |old, context| {
+        .change_admitted(&call.key(), absent, |old, context| {
             let shown = call.is_scale().then(|| scale::of(old));
             let Decoded { object, warnings } =
                 patch.apply(&call.row, call.subresource(), shown.as_ref().unwrap_or(old), options.field_validation)?;
             call.warn(warnings);
             same_name(call, &object)?;
-            prepare(call, old, object, context)
+            take(call, old, object, context)
         })
         .await?;
     answer(call, StatusCode::OK, written)

@@ -232,6 +232,24 @@ impl Kind {
         if let Err(error) = self.api.delete(name, &params).await {
             panic!("{name} cannot be deleted: {error}");
         }
+        self.released().await;
+    }
+
+    /// Waits until what is deleted, and may be in use, is let go: a controller sees to that.
+    async fn released(&self) {
+        let protected = ["persistentvolumes", "persistentvolumeclaims", "volumeattributesclasses"];
+        if !protected.contains(&self.resource.plural.as_str()) {
+            return;
+        }
+        let kept = |object: &DynamicObject| {
+            let mut finalizers = object.metadata.finalizers.iter().flatten();
+            object.metadata.deletion_timestamp.is_some() && finalizers.any(|one| one.ends_with("-protection"))
+        };
+        eventually("what is deleted to be let go", async || {
+            let found = self.api.list(&self.selected("")).await.ok()?;
+            (!found.items.iter().any(kept)).then_some(())
+        })
+        .await;
     }
 
     /// Deletes and makes sure that it is gone.
@@ -246,6 +264,7 @@ impl Kind {
         if let Err(error) = self.api.delete_collection(&params, &self.selected(label)).await {
             panic!("the collection cannot be deleted: {error}");
         }
+        self.released().await;
     }
 }
 

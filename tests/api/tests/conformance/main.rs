@@ -218,5 +218,5 @@ fn the_list_only_grows() {
     let (needs_a_server, green, part) = (sum(|one| one.needs_a_server), sum(|one| one.green), sum(|one| one.part));
     // As many as upstream has in this release.
     assert_eq!(needs_a_server, 121);
-    assert_eq!((green, part), (94, 46), "this number goes up");
+    assert_eq!((green, part), (99, 46), "this number goes up");
 }

@@ -12,7 +12,7 @@ fn role(verbs: &[&str], resource: &str) -> Object {
     object(json!({ "rules": [{ "apiGroups": [""], "resources": [resource], "verbs": verbs }] }))
 }
 
-fn binding(kind: &str, role: &str, subjects: serde_json::Value) -> Object {
+fn binding(kind: &str, role: &str, subjects: &serde_json::Value) -> Object {
     object(json!({ "roleRef": { "kind": kind, "name": role }, "subjects": subjects }))
 }
 
@@ -29,12 +29,12 @@ fn index() -> Index {
     let mut index = Index::default();
     index.set_role("", "reader", Some(&role(&["get"], "pods")));
     index.set_role("shop", "keeper", Some(&role(&["update"], "pods")));
-    index.set_binding("", "all", Some(&binding("ClusterRole", "reader", json!([{ "kind": "Group", "name": "dev" }]))));
+    index.set_binding("", "all", Some(&binding("ClusterRole", "reader", &json!([{ "kind": "Group", "name": "dev" }]))));
     let keepers = json!([
         { "kind": "User", "name": "bob" }, { "kind": "ServiceAccount", "name": "robot" },
         { "kind": "ServiceAccount", "name": "robot", "namespace": "far" },
     ]);
-    index.set_binding("shop", "local", Some(&binding("Role", "keeper", keepers)));
+    index.set_binding("shop", "local", Some(&binding("Role", "keeper", &keepers)));
     index
 }
 
@@ -71,8 +71,8 @@ fn users_groups_and_accounts_have_what_they_are_given() {
 fn roles_that_are_missing_are_named() {
     let mut index = index();
     let dev = json!([{ "kind": "Group", "name": "dev" }]);
-    index.set_binding("", "one", Some(&binding("ClusterRole", "nope", dev.clone())));
-    index.set_binding("shop", "two", Some(&binding("Role", "none", dev)));
+    index.set_binding("", "one", Some(&binding("ClusterRole", "nope", &dev)));
+    index.set_binding("shop", "two", Some(&binding("Role", "none", &dev)));
     let ann = user("ann", &["dev"]);
     let reason = "RBAC: [clusterrole.rbac.authorization.k8s.io \"nope\" not found, role.rbac.authorization.k8s.io \"none\" not found]";
     assert_eq!(ask(&index, &ann, "delete", "pods", "shop"), Verdict::no_opinion(reason));
@@ -83,7 +83,7 @@ fn roles_that_are_missing_are_named() {
 fn what_goes_is_forgotten() {
     let mut index = index();
     let before = index.clone();
-    index.set_binding("shop", "local", Some(&binding("Role", "keeper", json!([{ "kind": "User", "name": "eve" }]))));
+    index.set_binding("shop", "local", Some(&binding("Role", "keeper", &json!([{ "kind": "User", "name": "eve" }]))));
     let [bob, eve] = ["bob", "eve"].map(|name| user(name, &[]));
     let may = |index: &Index, user: &User| ask(index, user, "update", "pods", "shop").is_allowed();
     assert_eq!((may(&index, &bob), may(&index, &eve)), (false, true));
@@ -101,7 +101,7 @@ fn what_goes_is_forgotten() {
 fn the_rules_of_a_user_are_listed_once_each() {
     let mut index = index();
     let both = json!([{ "kind": "User", "name": "ann" }, { "kind": "Group", "name": "dev" }]);
-    index.set_binding("", "again", Some(&binding("ClusterRole", "reader", both)));
+    index.set_binding("", "again", Some(&binding("ClusterRole", "reader", &both)));
     let (rules, errors) = index.rules_of(&user("ann", &["dev"]), "shop");
     assert_eq!((rules.len(), errors.len()), (2, 0));
     assert_eq!(rules[0].verbs, ["get"]);
@@ -114,7 +114,7 @@ fn many_bindings_do_not_slow_a_decision_down() {
     for number in 0..10_000 {
         let subjects = json!([{ "kind": "User", "name": format!("user-{number}") }]);
         let namespace = if number % 2 == 0 { String::new() } else { format!("n{}", number % 100) };
-        index.set_binding(&namespace, &format!("b{number}"), Some(&binding("ClusterRole", "reader", subjects)));
+        index.set_binding(&namespace, &format!("b{number}"), Some(&binding("ClusterRole", "reader", &subjects)));
     }
     let some = user("user-4711", &["dev", "system:authenticated"]);
     let bindings = index.bindings(&some, "n11").count();

@@ -449,7 +449,8 @@ fn a_scale_has_the_owners_of_the_replicas() {
     let made = Applier::new(&sets, "mine").apply(None, body.clone(), 0);
     let mut scale = crate::scale::of(&made);
     scale.set(&["spec", "replicas"], 4);
-    let scaled = crate::scale::prepare(&sets, &made, scale, &by("scaler", 1)).expect("a valid scale");
+    let taken = crate::scale::take(&sets, &made, scale, &by("scaler", 1));
+    let scaled = crate::scale::finish(&sets, &made, &taken, &by("scaler", 1)).expect("a valid scale");
     let scaled = store(scaled, &made);
     assert_eq!(scaled.integer(&["spec", "replicas"]), Some(4));
     let shown = owners(&scaled);

@@ -220,17 +220,3 @@ fn preconditions_are_conditions() {
     let version = DeleteOptions { precondition_resource_version: Some("4".into()), ..DeleteOptions::default() };
     assert_eq!(message(decide_delete(&row("configmaps"), &plain, &version, &context())).0, 409);
 }
-
-#[test]
-fn a_namespace_must_be_there_and_alive() {
-    assert_eq!(message(admit_to_namespace(&row("pods"), "p", "x", None)), (404, "namespaces \"x\" not found".into()));
-    let mut namespace = create(&row("namespaces"), json!({ "metadata": { "name": "x" } }));
-    assert_eq!(admit_to_namespace(&row("pods"), "p", "x", Some(&namespace)), Ok(()));
-    namespace.set(&["status", "phase"], "Terminating");
-    let refused = admit_to_namespace(&row("pods"), "p", "x", Some(&namespace)).expect_err("a refusal");
-    assert_eq!(
-        refused.message,
-        "pods \"p\" is forbidden: unable to create new content in namespace x because it is being terminated"
-    );
-    assert_eq!(refused.details.expect("details").causes[0].reason, "NamespaceTerminating");
-}

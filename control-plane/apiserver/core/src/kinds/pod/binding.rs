@@ -8,6 +8,9 @@ use crate::object::Object;
 use crate::resource::Resource;
 use crate::status::Status;
 
+/// The labels that say where a pod runs.
+const TOPOLOGY: [&str; 2] = ["topology.kubernetes.io/zone", "topology.kubernetes.io/region"];
+
 /// The pod after a `Binding` was posted to it.
 pub(crate) fn bind(
     resource: &Resource,
@@ -53,6 +56,12 @@ pub(crate) fn bind(
     bound.set(&["spec", "nodeName"], binding.text(&["target", "name"]).unwrap_or_default());
     for (key, value) in binding.annotations() {
         bound.set(&["metadata", "annotations", key], value);
+    }
+    for (key, value) in binding.labels() {
+        // Where the pod runs is what its node says; all else is the author's.
+        if TOPOLOGY.contains(&key) || pod.label(key).is_none() {
+            bound.set(&["metadata", "labels", key], value);
+        }
     }
     let mut conditions: Vec<Value> = bound
         .list(&["status", "conditions"])
