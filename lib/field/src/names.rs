@@ -55,3 +55,15 @@ pub fn dns_subdomain(text: &str) -> Vec<String> {
     }
     wrong
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_none_are_told_why() {
+        assert_eq!(dns_label("A"), [LABEL_MESSAGE]);
+        assert_eq!(dns_label(&"a".repeat(64)), ["must be no more than 63 bytes"]);
+        assert_eq!(dns_subdomain("a..b"), [SUBDOMAIN_MESSAGE]);
+    }
+}

@@ -19,22 +19,22 @@ const REVIEWS: &str = "/apis/authorization.k8s.io/v1";
 /// Within this time, what was written is what is judged by.
 const SOON: Duration = Duration::from_secs(20);
 
-fn rbac(kind: &str, name: &str, more: Value) -> Value {
+fn rbac(kind: &str, name: &str, more: &Value) -> Value {
     let mut object = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": { "name": name },
     });
-    tests_api::stage::overlay(&mut object, &more);
+    tests_api::stage::overlay(&mut object, more);
     object
 }
 
-fn role(kind: &str, name: &str, rules: Value) -> Value {
-    rbac(kind, name, json!({ "rules": rules }))
+fn role(kind: &str, name: &str, rules: &Value) -> Value {
+    rbac(kind, name, &json!({ "rules": rules }))
 }
 
 fn binding(kind: &str, name: &str, role: [&str; 2], user: &str) -> Value {
     let subject = json!({ "kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user });
     let role = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": role[0], "name": role[1] });
-    rbac(kind, name, json!({ "roleRef": role, "subjects": [subject] }))
+    rbac(kind, name, &json!({ "roleRef": role, "subjects": [subject] }))
 }
 
 async fn make(client: &Client, path: &str, object: &Value) {
@@ -92,7 +92,7 @@ async fn roles_give_rights(cluster: Cluster) {
     refused(&ann.get(CONFIG_MAPS).await, &format!("{}: {missing}", sentence("list", "")));
     // Names of objects bound what may be read, listed and watched.
     let rules = json!([{ "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["one"], "verbs": ["get", "list", "watch"] }]);
-    make(&admin, "namespaces/default/roles", &role("Role", "reader", rules)).await;
+    make(&admin, "namespaces/default/roles", &role("Role", "reader", &rules)).await;
     let one = format!("{CONFIG_MAPS}/one");
     becomes(200, async || ann.get(&one).await).await;
     refused(&ann.get(&format!("{CONFIG_MAPS}/two")).await, &sentence("get", "two"));
@@ -126,7 +126,7 @@ async fn roles_give_rights(cluster: Cluster) {
     // Whoever may only change makes nothing by changing it.
     let (_, pat) = named(&cluster, "pat");
     let rules = json!([{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["patch"] }]);
-    make(&admin, "clusterroles", &role("ClusterRole", "patcher", rules)).await;
+    make(&admin, "clusterroles", &role("ClusterRole", "patcher", &rules)).await;
     make(&admin, "clusterrolebindings", &binding("ClusterRoleBinding", "patcher", ["ClusterRole", "patcher"], "pat"))
         .await;
     let apply = async |name: &str| {
@@ -137,7 +137,7 @@ async fn roles_give_rights(cluster: Cluster) {
     refused(&apply("new").await, &sentence("create", "new").replace("\"ann\"", "\"pat\""));
     // Going into a container takes more than reading.
     let rules = json!([{ "apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get"] }]);
-    make(&admin, "clusterroles", &role("ClusterRole", "peep", rules)).await;
+    make(&admin, "clusterroles", &role("ClusterRole", "peep", &rules)).await;
     make(&admin, "clusterrolebindings", &binding("ClusterRoleBinding", "peep", ["ClusterRole", "peep"], "ann")).await;
     let exec = "/api/v1/namespaces/default/pods/p/exec?command=sh";
     let start = Instant::now();
@@ -163,16 +163,16 @@ async fn nobody_hands_on_what_they_do_not_have(cluster: Cluster) {
         { "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"], "verbs": ["create", "get", "update", "patch", "delete"] },
         { "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"] },
     ]);
-    make(&admin, "clusterroles", &role("ClusterRole", "keeper", rules)).await;
+    make(&admin, "clusterroles", &role("ClusterRole", "keeper", &rules)).await;
     make(&admin, "clusterrolebindings", &binding("ClusterRoleBinding", "keeper", ["ClusterRole", "keeper"], "eve"))
         .await;
     let path = |rest: &str| format!("{GROUP}/{rest}");
     becomes(200, async || eve.get(&path("clusterroles/keeper")).await).await;
     let held = |name: &str| {
-        role("ClusterRole", name, json!([{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"] }]))
+        role("ClusterRole", name, &json!([{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"] }]))
     };
     let wide = |name: &str| {
-        role("ClusterRole", name, json!([{ "apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"] }]))
+        role("ClusterRole", name, &json!([{ "apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"] }]))
     };
     let why = |what: &str| {
         format!(
@@ -197,7 +197,7 @@ async fn nobody_hands_on_what_they_do_not_have(cluster: Cluster) {
     let gathering = rbac(
         "ClusterRole",
         "all",
-        json!({ "aggregationRule": { "clusterRoleSelectors": [{ "matchLabels": { "a": "b" } }] } }),
+        &json!({ "aggregationRule": { "clusterRoleSelectors": [{ "matchLabels": { "a": "b" } }] } }),
     );
     refused(
         &eve.post(&path("clusterroles"), &gathering).await,
@@ -229,7 +229,7 @@ async fn nobody_hands_on_what_they_do_not_have(cluster: Cluster) {
         { "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "resourceNames": ["wide"], "verbs": ["bind"] },
         { "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "resourceNames": ["mine"], "verbs": ["escalate"] },
     ]);
-    make(&admin, "clusterroles", &role("ClusterRole", "trusted", rules)).await;
+    make(&admin, "clusterroles", &role("ClusterRole", "trusted", &rules)).await;
     make(&admin, "clusterrolebindings", &binding("ClusterRoleBinding", "trusted", ["ClusterRole", "trusted"], "eve"))
         .await;
     becomes(201, async || eve.post(&path("clusterrolebindings?dryRun=All"), &bind("more", "wide")).await).await;
@@ -238,7 +238,7 @@ async fn nobody_hands_on_what_they_do_not_have(cluster: Cluster) {
     refused(
         &eve.post(
             &path("clusterroles"),
-            &role("ClusterRole", "other", json!([{ "nonResourceURLs": ["*"], "verbs": ["*"] }])),
+            &role("ClusterRole", "other", &json!([{ "nonResourceURLs": ["*"], "verbs": ["*"] }])),
         )
         .await,
         "clusterroles.rbac.authorization.k8s.io \"other\" is forbidden: user \"eve\" (groups=[\"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n{NonResourceURLs:[\"*\"], Verbs:[\"*\"]}",
@@ -312,7 +312,7 @@ async fn one_acts_as_others_as_far_as_one_may(cluster: Cluster) {
         { "apiGroups": [""], "resources": ["groups"], "resourceNames": ["dev"], "verbs": ["impersonate"] },
         { "apiGroups": ["authentication.k8s.io"], "resources": ["userextras/scope"], "verbs": ["impersonate"] },
     ]);
-    make(&admin, "clusterroles", &role("ClusterRole", "actor", rules)).await;
+    make(&admin, "clusterroles", &role("ClusterRole", "actor", &rules)).await;
     make(&admin, "clusterrolebindings", &binding("ClusterRoleBinding", "actor", ["ClusterRole", "actor"], "ann")).await;
     becomes(201, async || ask(&ann, &[("impersonate-user", "bob")]).await).await;
     assert_eq!(
@@ -336,7 +336,7 @@ async fn one_acts_as_others_as_far_as_one_may(cluster: Cluster) {
         { "apiGroups": ["authentication.k8s.io"], "resources": ["users", "groups"], "verbs": ["impersonate:user-info"] },
         { "apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"], "verbs": ["impersonate-on:user-info:create"] },
     ]);
-    make(&admin, "clusterroles", &role("ClusterRole", "narrow", rules)).await;
+    make(&admin, "clusterroles", &role("ClusterRole", "narrow", &rules)).await;
     make(&admin, "clusterrolebindings", &binding("ClusterRoleBinding", "narrow", ["ClusterRole", "narrow"], "carl"))
         .await;
     becomes(201, async || ask(&carl, &[("impersonate-user", "bob"), ("impersonate-group", "dev")]).await).await;
@@ -432,7 +432,7 @@ async fn questions_are_answered_by_what_decides() {
     let cluster = Cluster::start(StoreKind::Orlop).await;
     let (admin, (login, ann)) = (cluster.admin(), named(&cluster, "ann"));
     let rules = json!([{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"] }]);
-    make(&admin, "namespaces/default/roles", &role("Role", "reader", rules)).await;
+    make(&admin, "namespaces/default/roles", &role("Role", "reader", &rules)).await;
     make(&admin, "namespaces/default/rolebindings", &binding("RoleBinding", "b", ["Role", "reader"], "ann")).await;
     becomes(200, async || ann.get(CONFIG_MAPS).await).await;
     let ask = async |kind: &str, spec: Value| {
@@ -485,7 +485,7 @@ async fn questions_are_answered_by_what_decides() {
     assert_eq!(acting, "yes\n");
     let acting = cluster.kubectl_with(&["get", "secrets", "--as", "ann", "--as-group", "dev"], "").await;
     assert!(String::from_utf8_lossy(&acting.stderr).contains("User \"ann\" cannot list resource \"secrets\""));
-    let wanted = role("ClusterRole", "made", json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["get"] }]));
+    let wanted = role("ClusterRole", "made", &json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["get"] }]));
     let made = cluster.kubectl_input(&["auth", "reconcile", "-f", "-"], &wanted.to_string()).await;
     assert!(made.contains("clusterrole.rbac.authorization.k8s.io/made reconciled"), "{made}");
 }

@@ -232,9 +232,6 @@ mod tests {
 
     #[test]
     fn bad_names_are_told_apart() {
-        assert_eq!(dns_label("A"), [LABEL_MESSAGE]);
-        assert_eq!(dns_label(&"a".repeat(64)), ["must be no more than 63 bytes"]);
-        assert_eq!(dns_subdomain("a..b"), [SUBDOMAIN_MESSAGE]);
         assert_eq!(dns_1035_label("1a"), [LABEL_1035_MESSAGE]);
         assert_eq!(qualified_name("/a"), ["prefix part must be non-empty"]);
         assert_eq!(

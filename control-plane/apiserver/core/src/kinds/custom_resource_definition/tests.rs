@@ -21,8 +21,8 @@ fn definition(schema: &Value) -> Value {
     })
 }
 
-fn with(schema: Value, change: impl FnOnce(&mut Value)) -> Value {
-    let mut made = definition(&schema);
+fn with(schema: &Value, change: impl FnOnce(&mut Value)) -> Value {
+    let mut made = definition(schema);
     change(&mut made["spec"]);
     made
 }
@@ -33,8 +33,8 @@ fn plain() -> Value {
     } } } })
 }
 
-fn of_schema(schema: Value) -> Vec<String> {
-    let errors = create_errors(&row(), definition(&schema));
+fn of_schema(schema: &Value) -> Vec<String> {
+    let errors = create_errors(&row(), definition(schema));
     errors.iter().map(|error| error.replace("spec.validation.openAPIV3Schema", "@")).collect()
 }
 
@@ -46,7 +46,7 @@ fn update(old: Value, new: Value) -> Object {
 
 #[test]
 fn names_conversion_and_the_stored_version_are_filled_in() {
-    let made = create(&row(), with(plain(), |spec| spec["preserveUnknownFields"] = false.into()));
+    let made = create(&row(), with(&plain(), |spec| spec["preserveUnknownFields"] = false.into()));
     assert_eq!(
         made.at(&["spec", "names"]),
         Some(&json!({ "plural": "widgets", "kind": "Widget", "singular": "widget", "listKind": "WidgetList" }))
@@ -87,7 +87,7 @@ fn what_must_be_there_and_fit_is_said() {
     );
     let errors = create_errors(
         &row(),
-        with(plain(), |spec| {
+        with(&plain(), |spec| {
             spec["names"]["listKind"] = "Widget".into();
             spec["names"]["shortNames"] = json!(["W"]);
             spec["conversion"] = json!({ "strategy": "Webhook", "webhook": { "conversionReviewVersions": ["v3"] } });
@@ -131,21 +131,21 @@ fn what_must_be_there_and_fit_is_said() {
 fn versions_that_differ_are_checked_each() {
     let errors = create_errors(
         &row(),
-        with(plain(), |spec| {
+        with(&plain(), |spec| {
             spec["versions"].as_array_mut().unwrap().push(json!({ "name": "v1", "served": true, "storage": true }));
         }),
     );
     let starts: Vec<&str> = errors.iter().map(|error| error.split(": Invalid value: [").next().unwrap()).collect();
     assert_eq!(starts, ["spec.versions[1].schema.openAPIV3Schema: Required value", "spec.versions", "spec.versions"]);
     assert!(errors[1].ends_with(": must contain unique version names"));
-    let none = create_errors(&row(), with(plain(), |spec| spec["versions"][0]["schema"] = Value::Null));
+    let none = create_errors(&row(), with(&plain(), |spec| spec["versions"][0]["schema"] = Value::Null));
     assert_eq!(none, ["spec.versions[0].schema.openAPIV3Schema: Required value"]);
 }
 
 #[test]
 fn groups_of_the_community_need_its_word() {
     let community = |annotation: Option<&str>| {
-        let mut made = with(plain(), |spec| spec["group"] = "x.k8s.io".into());
+        let mut made = with(&plain(), |spec| spec["group"] = "x.k8s.io".into());
         made["metadata"]["name"] = "widgets.x.k8s.io".into();
         if let Some(annotation) = annotation {
             made["metadata"]["annotations"] = json!({ "api-approved.kubernetes.io": annotation });
@@ -164,11 +164,11 @@ fn groups_of_the_community_need_its_word() {
 #[test]
 fn schemas_are_structural() {
     assert_eq!(
-        of_schema(json!({ "type": "string" })),
+        of_schema(&json!({ "type": "string" })),
         ["@.type: Invalid value: \"string\": must be object at the root"]
     );
-    assert_eq!(of_schema(json!({})), ["@.type: Required value: must not be empty at the root"]);
-    let errors = of_schema(json!({
+    assert_eq!(of_schema(&json!({})), ["@.type: Required value: must not be empty at the root"]);
+    let errors = of_schema(&json!({
         "type": "object", "additionalProperties": { "type": "string" }, "allOf": [{ "properties": { "f": {} } }],
         "properties": {
             "a": {}, "b": { "type": "array" }, "c": { "type": "array", "items": {} },
@@ -200,7 +200,7 @@ fn schemas_are_structural() {
 
 #[test]
 fn schemas_say_only_what_is_supported() {
-    let errors = of_schema(json!({
+    let errors = of_schema(&json!({
         "type": "object", "$ref": "#/x", "id": "i",
         "properties": {
             "a": { "type": "text" }, "b": { "type": "array", "uniqueItems": true, "items": { "type": "string" } },
@@ -222,7 +222,7 @@ fn schemas_say_only_what_is_supported() {
     );
     let status = create_errors(
         &row(),
-        with(json!({ "type": "object", "maxProperties": 3 }), |spec| {
+        with(&json!({ "type": "object", "maxProperties": 3 }), |spec| {
             spec["versions"][0]["subresources"] = json!({ "status": {} });
         }),
     );
@@ -235,7 +235,7 @@ fn lists_and_maps_merge_in_known_ways() {
         let mut list =
             json!({ "type": "array", "items": { "type": "object", "properties": { "k": { "type": "string" } } } });
         list.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let errors = of_schema(json!({ "type": "object", "properties": { "l": list } }));
+        let errors = of_schema(&json!({ "type": "object", "properties": { "l": list } }));
         errors.iter().map(|error| error.replace("@.properties[l]", "@")).collect::<Vec<_>>()
     };
     assert_eq!(
@@ -268,7 +268,7 @@ fn lists_and_maps_merge_in_known_ways() {
 #[test]
 fn defaults_fit_their_schema() {
     let property = |property: Value| {
-        let errors = of_schema(json!({ "type": "object", "properties": { "p": property } }));
+        let errors = of_schema(&json!({ "type": "object", "properties": { "p": property } }));
         errors.iter().map(|error| error.replace("@.properties[p].default", "@")).collect::<Vec<_>>()
     };
     assert_eq!(property(json!({ "type": "integer", "default": 3 })), Vec::<String>::new());
@@ -288,7 +288,7 @@ fn defaults_fit_their_schema() {
     let mut small = object;
     small["default"] = json!({ "n": 1 });
     assert_eq!(property(small), ["@.n: Invalid value: 1: n in body should be greater than or equal to 2"]);
-    let meta = of_schema(json!({ "type": "object", "properties": { "kind": { "type": "string", "default": "A" } } }));
+    let meta = of_schema(&json!({ "type": "object", "properties": { "kind": { "type": "string", "default": "A" } } }));
     assert_eq!(meta, ["@.properties[kind].default: Forbidden: must not be set in top-level kind"]);
 }
 
@@ -296,7 +296,7 @@ fn defaults_fit_their_schema() {
 fn rules_are_checked_as_far_as_they_are_read() {
     let rules = json!([{ "rule": " " }, { "rule": "a\nb" }, { "rule": "a", "reason": "Because", "fieldPath": ".b" }]);
     let errors = of_schema(
-        json!({ "type": "object", "properties": { "a": { "type": "string" } }, "x-kubernetes-validations": rules }),
+        &json!({ "type": "object", "properties": { "a": { "type": "string" } }, "x-kubernetes-validations": rules }),
     );
     assert_eq!(
         errors,
@@ -313,7 +313,7 @@ fn rules_are_checked_as_far_as_they_are_read() {
 #[test]
 fn what_was_stored_stays_noted_and_groups_never_change() {
     let two = |storage: &str| {
-        with(plain(), |spec| {
+        with(&plain(), |spec| {
             let mut other = spec["versions"][0].clone();
             other["name"] = "v2".into();
             other["storage"] = (storage == "v2").into();
@@ -324,12 +324,12 @@ fn what_was_stored_stays_noted_and_groups_never_change() {
     let changed = update(two("v1"), two("v2"));
     assert_eq!(changed.at(&["status", "storedVersions"]), Some(&json!(["v1", "v2"])));
     assert_eq!(changed.generation(), Some(2));
-    let gone = with(plain(), |spec| spec["versions"][0]["name"] = "v3".into());
+    let gone = with(&plain(), |spec| spec["versions"][0]["name"] = "v3".into());
     let errors = update_errors(&row(), None, definition(&plain()), gone);
     assert!(
         errors[0].starts_with("status.storedVersions[0]: Invalid value: \"v1\": missing from spec.versions; v1 was")
     );
-    let renamed = with(plain(), |spec| spec["group"] = "example.org".into());
+    let renamed = with(&plain(), |spec| spec["group"] = "example.org".into());
     assert_eq!(
         update_errors(&row(), None, definition(&plain()), renamed),
         ["spec.group: Invalid value: \"example.org\": field is immutable"]
