@@ -276,6 +276,9 @@ fn apiserver(facts: &Facts) -> Vec<String> {
         format!("--service-account-key-file={credentials}/service-account.pub"),
         format!("--service-account-signing-key-file={credentials}/service-account.key"),
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
+        "--enable-admission-plugins=NodeRestriction".to_owned(),
+        // Its other half are controllers that let go of storage nobody uses. Until they are here, deleted claims would stay for ever.
+        "--disable-admission-plugins=StorageObjectInUseProtection".to_owned(),
     ];
     if let Some(address) = facts.addresses.first() {
         arguments.push(format!("--advertise-address={address}"));
