@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use chain::Chain;
 use machined_core::disk::{self, Permission, Plan};
+use supervision::accounts::STORE;
 
 use crate::report::Report;
 
@@ -113,9 +114,10 @@ fn settle(permission: Permission<'_>) -> Plan {
 }
 
 fn use_partitions(state: &str, data: &str, report: &Report) -> Storage {
-    for (device, target) in [(state, STATE), (data, VAR)] {
+    // The store opens on a full disk by giving up what it holds in reserve, which must not fall to root's share of the disk.
+    for (device, target, last) in [(state, STATE, 0), (data, VAR, STORE.id)] {
         let device = Path::new("/dev").join(device);
-        match filesystem::check_and_mount(&device, target) {
+        match filesystem::check_and_mount(&device, target, last) {
             Ok(filesystem::Checked::Clean) => {}
             Ok(filesystem::Checked::Repaired) => {
                 report.info("disk", format!("the file system on {} was repaired", device.display()));

@@ -65,8 +65,8 @@ pub(super) enum Checked {
     Repaired,
 }
 
-/// Checks the file system and mounts it. It is never made anew.
-pub(super) fn check_and_mount(device: &Path, target: &str) -> Result<Checked, Error> {
+/// Checks the file system and mounts it. It is never made anew. What it keeps back from others is for `last`, by user id.
+pub(super) fn check_and_mount(device: &Path, target: &str, last: u32) -> Result<Checked, Error> {
     // `-p` repairs only what can be repaired without a decision.
     let output = run(E2FSCK, [OsStr::new("-p"), device.as_os_str()])?;
     let checked = match output.status.code() {
@@ -74,7 +74,7 @@ pub(super) fn check_and_mount(device: &Path, target: &str) -> Result<Checked, Er
         Some(1 | 2) => Checked::Repaired,
         Some(_) | None => return Err(Error::Damaged { device: device.into(), said: said(&output) }),
     };
-    mount(&device.display().to_string(), target, "ext4", "errors=remount-ro")?;
+    mount(&device.display().to_string(), target, "ext4", &format!("errors=remount-ro,resuid={last}"))?;
     Ok(checked)
 }
 
@@ -175,7 +175,7 @@ mod tests {
         let mut bytes = fs::read(image.path()).unwrap();
         bytes[..128 << 10].fill(0xa5);
         fs::write(image.path(), &bytes).unwrap();
-        let error = check_and_mount(image.path(), "/nowhere").unwrap_err();
+        let error = check_and_mount(image.path(), "/nowhere", 0).unwrap_err();
         assert!(matches!(&error, Error::Damaged { said, .. } if !said.is_empty()), "{error}");
         assert_eq!(fs::read(image.path()).unwrap(), bytes, "nothing was changed");
     }

@@ -116,8 +116,7 @@ fn type_name(schema: &Schema) -> String {
 fn zero(schema: &Schema) -> Value {
     match schema {
         Schema::Text => "".into(),
-        Schema::Int32 | Schema::Int64 | Schema::IntOrString => 0.into(),
-        Schema::Float => Number::from_f64(0.0).map_or(Value::Null, Value::Number),
+        Schema::Int32 | Schema::Int64 | Schema::IntOrString | Schema::Float => 0.into(),
         Schema::Flag => false.into(),
         Schema::Bytes | Schema::Any | Schema::Time | Schema::MicroTime | Schema::Either(_) => Value::Null,
         Schema::Quantity => "0".into(),

@@ -311,13 +311,20 @@ fn scalar(schema: &Schema, wire: Wire<'_>) -> Result<Value, &'static str> {
         (Schema::Bytes, Wire::Bytes(bytes)) => Ok(STANDARD.encode(bytes).into()),
         (Schema::Int32 | Schema::Int64, Wire::Varint(value)) => Ok(value.cast_signed().into()),
         (Schema::Flag, Wire::Varint(value)) => Ok((value != 0).into()),
-        (Schema::Float, Wire::Fixed64(bits)) => Ok(f64::from_bits(bits).into()),
-        (Schema::Float, Wire::Fixed32(bits)) => Ok(f32::from_bits(bits).into()),
+        (Schema::Float, Wire::Fixed64(bits)) => Ok(float(f64::from_bits(bits))),
+        (Schema::Float, Wire::Fixed32(bits)) => Ok(float(f32::from_bits(bits).into())),
         // The value of a map entry that was left out.
         (Schema::Int32 | Schema::Int64 | Schema::Float, Wire::Bytes([])) => Ok(0.into()),
         (Schema::Flag, Wire::Bytes([])) => Ok(false.into()),
         (_, _) => Err("a field has the wrong wire type"),
     }
+}
+
+/// A float as Go writes it: a whole number has no point.
+fn float(value: f64) -> Value {
+    /// All whole numbers up to here are floats, too.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if value.fract() == 0.0 && value.abs() <= EXACT { (value as i64).into() } else { value.into() }
 }
 
 /// Reads a time; none and the zero of Go's are null.
